@@ -1,0 +1,380 @@
+"""The backward pass: take nodes in reverse order of creation and ask the table for each gradient.
+
+A node's consumers were all made after it, so when it is the youngest node left, its gradient is complete.  A heap
+of creation numbers is therefore the whole schedule: nothing recurses, and a node whose gradient nobody sent is
+never visited.  Without ``create_graph`` the walk handles raw arrays; with it, tensors, through the gate, so that
+every gradient is itself remembered.  The engine names two rows: ``add`` to accumulate and ``sum_to`` to un-broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from ..framework.array import DeviceArray
+from ..framework.op import OPS
+from .mode import enable_grad, mode
+from .tensor import Node, Output, Own, Tensor, apply, linked, wrap
+
+
+def _run_raw(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
+    if type(arguments[0]) is np.ndarray:
+        out = mode.quiet(row.kernel.numpy, *arguments, **settings)
+        return out if type(out) is np.ndarray or type(out) is tuple else np.asarray(out)
+    return row.kernel.triton(*arguments, **settings)
+
+
+def _run_recorded(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
+    return apply(row, *arguments, **settings)
+
+
+class _Walk:
+    """One backward pass: what has arrived where, and which node is next."""
+
+    def __init__(self, create_graph: bool, retain_graph: bool, targets: Iterable[Any]) -> None:
+        self.create_graph = create_graph
+        self.retain_graph = retain_graph
+        self.run: Callable[..., Any] = _run_recorded if create_graph else _run_raw
+        self.arriving: dict[Any, Any] = {}  # Node or leaf -> its gradient so far (a list, per output, for several)
+        self.heap: list[tuple[int, Node]] = []
+        self.targets = set(targets)  # edges whose gradients are asked for, where only some are
+        self.captured: dict[Any, Any] = {}
+        self.needed: set[Node] | None = None
+        self.useful: set[Any] = set()
+
+    def arrive(self, edge: Any, gradient: Any) -> None:
+        """Add a gradient to what has come to ``edge`` so far."""
+        arriving = self.arriving
+        if type(edge) is Output:
+            node = edge.node
+            slots = arriving.get(node)
+            if slots is None:
+                slots = arriving[node] = [None] * node.count
+                heappush(self.heap, (-node.number, node))
+            before = slots[edge.index]
+            slots[edge.index] = gradient if before is None else self.run(OPS["add"], (before, gradient), {})
+            return
+        before = arriving.get(edge)
+        if before is not None:
+            arriving[edge] = self.run(OPS["add"], (before, gradient), {})
+            return
+        arriving[edge] = gradient
+        if not isinstance(edge, Tensor):
+            heappush(self.heap, (-edge.number, edge))
+
+    def restrict(self, roots: Iterable[Any]) -> None:
+        """Find the nodes from which a target can be reached; the others will not be visited."""
+        found: set[Node] = set()
+        stack = [_node_of(e) for e in roots if not isinstance(e, Tensor)]
+        while stack:
+            node = stack.pop()
+            if node not in found:
+                found.add(node)
+                stack.extend(_node_of(e) for e in _flat(node.edges) if e is not None and not isinstance(e, Tensor))
+        targets = {(_node_of(t) if not isinstance(t, Tensor) else t) for t in self.targets}
+        needed: set[Node] = set()
+        for node in sorted(found, key=lambda n: n.number):
+            below = (e if isinstance(e, Tensor) else _node_of(e) for e in _flat(node.edges) if e is not None)
+            if any(e in targets or e in needed for e in below):
+                needed.add(node)
+        self.needed = needed
+        self.useful = needed | _nodes(self.targets)
+
+    def wants(self, edge: Any) -> bool:
+        if edge is None:
+            return False
+        if self.needed is None:
+            return True
+        return edge in self.targets or (not isinstance(edge, Tensor) and _node_of(edge) in self.useful)
+
+    def go(self) -> None:
+        """Visit every node that a gradient reaches."""
+        heap, arriving = self.heap, self.arriving
+        while heap:
+            node = heappop(heap)[1]
+            gradient = arriving.pop(node)
+            if node.hooks or self.targets:
+                gradient = self.inspect(node, gradient)
+                if self.needed is not None and node not in self.needed:
+                    continue
+            if node.count == 1:
+                gradients: Sequence[Any] = (gradient,)
+            else:
+                gradients = [self.zeros(like) if g is None and like is not None else g for g, like in zip(gradient, node.like, strict=True)]
+            self.visit(node, gradients)
+
+    def visit(self, node: Node, gradients: Sequence[Any]) -> None:
+        plan = node.plan
+        if type(node) is not Node:
+            results = node.run(gradients, self.create_graph)  # type: ignore[attr-defined]
+            for edge, result in zip(node.edges, results, strict=True):
+                if result is not None and self.wants(edge):
+                    self.arrive(edge, result)
+            if not self.retain_graph:
+                node.release()  # type: ignore[attr-defined]
+            return
+        if plan.missing:
+            raise RuntimeError(f"{node.op.name}: its input {plan.missing[0]!r} has no gradient row, so it is not differentiable there")
+        kept = node.kept
+        if kept is None and plan.keeps:
+            raise RuntimeError(
+                f"backward: the graph was freed by a backward before (at {node!r}); use retain_graph=True there to walk it again"
+            )
+        edges, shapes, run = node.edges, node.shapes, self.run
+        unrestricted = self.needed is None
+        for row, places, keeps, setter in plan.steps:
+            if not unrestricted and not any(self.wants(e) for p in places for e in _flat([edges[p]])):
+                continue
+            settings = node.settings if setter is None else setter(node)
+            if keeps:
+                results = run(row, (*gradients, *[self.unpack(node, kept[k]) for k in keeps]), settings)  # type: ignore[index]
+            else:
+                results = run(row, gradients, settings)
+            if len(places) == 1:
+                results = (results,)
+            for place, result in zip(places, results, strict=True):
+                edge = edges[place]
+                if type(edge) is list:
+                    for e, r, shape in zip(edge, result, shapes[place], strict=True):
+                        if e is not None and (unrestricted or self.wants(e)):
+                            self.arrive(e, self.fitted(r, shape))
+                elif edge is not None and (unrestricted or self.wants(edge)):
+                    shape = shapes[place]
+                    if result.shape != shape:
+                        result = self.fitted(result, shape)
+                    self.arrive(edge, result)
+        if not self.retain_graph:
+            node.kept = None
+
+    def fitted(self, result: Any, shape: tuple[int, ...]) -> Any:
+        """The gradient summed down to the shape of its input, where that was broadcast."""
+        return result if result.shape == shape else self.run(OPS["sum_to"], (result,), {"shape": shape})
+
+    def unpack(self, node: Node, saved: Any) -> Any:
+        """A kept array, after making sure that it is still what it was."""
+        if type(saved) is list:
+            return tuple(self.unpack(node, s) for s in saved)
+        array, edge, storage, version = saved
+        if storage is None:
+            return array
+        if storage.version != version:
+            raise RuntimeError(
+                f"backward: a tensor that {node.op.name} needs for its gradient was changed in place: "
+                f"it was at version {version}, now it is at version {storage.version}"
+            )
+        if not self.create_graph:
+            return array
+        if type(edge) is Own:
+            edge = node if node.like is None else Output(node, edge.index)
+        return linked(array, edge, storage)
+
+    def zeros(self, like: Any) -> Any:
+        shape, dtype, backend = like
+        array: Any = np.zeros(shape, dtype)
+        if backend is not None:
+            from ..framework.array import from_numpy
+
+            array = from_numpy(array, backend)
+        return wrap(array) if self.create_graph else array
+
+    def inspect(self, node: Node, gradient: Any) -> Any:
+        """Show the finished gradient to hooks, and keep it where it was asked for."""
+        slots = gradient if node.count > 1 else [gradient]
+        for index, hook in tuple(node.hooks or ()):
+            if slots[index] is not None:
+                slots[index] = self.hooked(hook, slots[index])
+        for target in self.targets:
+            if not isinstance(target, Tensor) and _node_of(target) is node:
+                slot = slots[target.index if type(target) is Output else 0]
+                if slot is not None:
+                    self.captured[target] = slot
+        return gradient if node.count > 1 else slots[0]
+
+    def hooked(self, hook: Callable[[Tensor], Tensor | None], gradient: Any) -> Any:
+        result = hook(gradient if isinstance(gradient, Tensor) else wrap(gradient))
+        if result is None:
+            return gradient
+        if not isinstance(result, Tensor) or result.shape != gradient.shape:
+            raise RuntimeError(f"hook: expected a tensor of shape {gradient.shape} or None, got {result!r}")
+        return result if self.create_graph else result.array
+
+    def leaves(self) -> Iterable[tuple[Tensor, Any]]:
+        """What has arrived at leaves, handing each over for good."""
+        arriving = self.arriving
+        while arriving:
+            leaf, gradient = arriving.popitem()
+            for _, hook in tuple(leaf.hooks or ()):
+                gradient = self.hooked(hook, gradient)
+            yield leaf, gradient
+            del gradient
+
+
+def _node_of(edge: Any) -> Node:
+    return edge.node if type(edge) is Output else edge
+
+
+def _nodes(edges: Iterable[Any]) -> set[Any]:
+    return {_node_of(e) for e in edges if not isinstance(e, Tensor)}
+
+
+def _flat(edges: Iterable[Any]) -> Iterable[Any]:
+    for edge in edges:
+        if type(edge) is list:
+            yield from edge
+        else:
+            yield edge
+
+
+def _start(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create_graph: bool, name: str) -> list[Any]:
+    """The first gradients, checked: (edge, gradient) for each output."""
+    started = []
+    for output, gradient in zip(outputs, gradients, strict=True):
+        if not isinstance(output, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(output).__name__}")
+        if not output.wants_grad:
+            raise RuntimeError(f"{name}: this tensor does not require a gradient and was not made from one that does")
+        if gradient is None:
+            if output.array.size != 1:
+                raise RuntimeError(f"{name}: a gradient is needed for an output of shape {output.shape}; only one of one element has a default")
+            value: Any = np.ones(output.shape, output.array.dtype)
+            if isinstance(output.array, DeviceArray):
+                from ..framework.array import from_numpy
+
+                value = from_numpy(value, output.array.backend)
+            value = wrap(value)
+        elif not isinstance(gradient, Tensor):
+            raise TypeError(f"{name}: the gradient must be a Tensor, got {type(gradient).__name__}")
+        elif gradient.shape != output.shape:
+            raise RuntimeError(f"{name}: the output has shape {output.shape}, its gradient has shape {gradient.shape}")
+        elif gradient.device is not output.device:
+            raise RuntimeError(f"{name}: the output is on {output.device}, its gradient on {gradient.device}")
+        else:
+            value = gradient if gradient.array.dtype == output.array.dtype else gradient.to(dtype=output.dtype)
+        started.append((output.edge, value if create_graph else value.array))
+    return started
+
+
+def _walk(started: list[Any], create_graph: bool, retain_graph: bool | None, targets: Iterable[Any]) -> _Walk:
+    walk = _Walk(create_graph, create_graph if retain_graph is None else retain_graph, targets)
+    if walk.targets:
+        walk.restrict(edge for edge, _ in started)
+    while started:
+        walk.arrive(*started.pop())
+    if create_graph:
+        with enable_grad():
+            walk.go()
+    else:
+        walk.go()
+    return walk
+
+
+def backward(output: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None,
+             create_graph: bool = False, inputs: Tensor | Sequence[Tensor] | None = None) -> None:
+    """Add the gradient of ``output`` to ``.grad`` of the leaves it was made from, or of ``inputs`` only.
+
+    The graph's kept arrays are freed on the way unless ``retain_graph`` (by default as ``create_graph``).
+    With ``create_graph`` the gradients are themselves differentiable.  Raises RuntimeError as ``Tensor.backward``.
+    """
+    wanted = _inputs("backward", inputs) if inputs is not None else ()
+    started = _start([output], [gradient], create_graph, "backward")
+    walk = _walk(started, create_graph, retain_graph, [t.edge for t in wanted])
+    asked = {id(t) for t in wanted}
+    for leaf, g in walk.leaves():
+        if inputs is None or id(leaf) in asked:
+            _accumulate(leaf, g)
+        del g
+    for t in wanted:
+        if t.source is not None and t.source in walk.captured:
+            _accumulate(t, walk.captured.pop(t.source))
+
+
+def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor],
+         grad_outputs: Tensor | Sequence[Tensor | None] | None = None, retain_graph: bool | None = None,
+         create_graph: bool = False, allow_unused: bool | None = None, materialize_grads: bool = False,
+         ) -> tuple[Tensor | None, ...]:
+    """Gradients of the sum of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, one for each.
+
+    Touches no ``.grad``.  Raises RuntimeError for an input that requires no gradient, and for one that the outputs
+    do not depend on unless ``allow_unused`` (then None) or ``materialize_grads`` (then zeros).
+    """
+    many = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    asked = _inputs("grad", inputs)
+    given = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    if grad_outputs is None:
+        given = [None] * len(many)
+    if len(given) != len(many):
+        raise RuntimeError(f"grad: got {len(many)} outputs and {len(given)} grad_outputs")
+    started = _start(many, given, create_graph, "grad")
+    walk = _walk(started, create_graph, retain_graph, [t.edge for t in asked])
+    found = dict(walk.captured)
+    for leaf, g in walk.leaves():
+        found[leaf] = g
+        del g
+    results: list[Tensor | None] = []
+    for i, t in enumerate(asked):
+        value = found.get(t.edge)
+        if value is None:
+            if not allow_unused and not materialize_grads:
+                raise RuntimeError(f"grad: the outputs do not depend on input {i}; allow_unused=True gives None for it")
+            results.append(wrap(_zeros_like(t)) if materialize_grads else None)
+        else:
+            results.append(value if isinstance(value, Tensor) else wrap(value))
+    return tuple(results)
+
+
+def _zeros_like(t: Tensor) -> Any:
+    zeros = np.zeros(t.shape, t.array.dtype)
+    if isinstance(t.array, DeviceArray):
+        from ..framework.array import from_numpy
+
+        return from_numpy(zeros, t.array.backend)
+    return zeros
+
+
+def _inputs(name: str, inputs: Any) -> list[Tensor]:
+    asked = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not asked:
+        raise RuntimeError(f"{name}: inputs is empty")
+    for i, t in enumerate(asked):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}: input {i} is {type(t).__name__}, expected a Tensor")
+        if not t.wants_grad:
+            raise RuntimeError(f"{name}: input {i} does not require a gradient")
+    return asked
+
+
+def _accumulate(leaf: Tensor, gradient: Any) -> None:
+    """Make ``gradient`` the leaf's own, or add it to what is there: in place, unless it is itself remembered."""
+    held = leaf._grad
+    if isinstance(gradient, Tensor):
+        leaf._grad = gradient if held is None else held + gradient
+        return
+    if held is None:
+        # references to an array of ours alone: the caller's name, this parameter and getrefcount's own
+        owned = getrefcount(gradient) <= 3 and _is_plain(gradient)
+        leaf._grad = wrap(gradient if owned else _copy(gradient))
+    elif held.wants_grad:
+        leaf._grad = held + wrap(gradient)
+    elif isinstance(gradient, np.ndarray):
+        np.add(held.array, gradient, out=held.array)
+        held.storage.version += 1
+    else:
+        held._into(OPS["add"], wrap(gradient))
+
+
+def _is_plain(array: Any) -> bool:
+    if isinstance(array, np.ndarray):
+        return array.base is None and array.flags.c_contiguous
+    return array.is_contiguous and getrefcount(array.block) <= 2
+
+
+def _copy(array: Any) -> Any:
+    if isinstance(array, np.ndarray):
+        return np.array(array, order="C")
+    from ..framework.launch import copied
+
+    return copied(array)

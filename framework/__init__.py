@@ -1,0 +1,7 @@
+"""What an array, a device and an op are: dtypes, devices, the op table, launchers, the runtime.
+
+This room knows no gradient and no operation by name; the others are built on it.
+"""
+
+if __name__ != "trigrad.framework":
+    raise ImportError("this folder is a room of trigrad: write 'import trigrad.framework', not 'import framework'")

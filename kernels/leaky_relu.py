@@ -1,0 +1,70 @@
+"""Leaky rectifier, elementwise.
+
+    out        = x     where x > 0,  slope * x     elsewhere
+    grad_input = grad  where x > 0,  slope * grad  elsewhere
+
+At x = 0 the gradient is ``slope * grad``, as in PyTorch.
+Source: Maas, Hannun, Ng (2013), section 2.
+"""
+
+import numpy as np
+
+from ..autograd import Tensor, apply
+from ..framework.elementwise import elementwise
+from ..framework.language import jit, tl
+from ..framework.op import Grad, Op, Sample, register
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """``input`` where it is positive, ``negative_slope * input`` elsewhere; any shape, floating.
+
+    >>> leaky_relu(Tensor([-10.0, 0.0, 3.0]), negative_slope=0.2).numpy()
+    array([-2.,  0.,  3.], dtype=float32)
+    """
+    return apply(LEAKY_RELU, input, negative_slope=negative_slope)
+
+
+def forward_numpy(input, *, negative_slope):
+    if 0 <= negative_slope <= 1:
+        return np.maximum(input, input * negative_slope)
+    return np.where(input > 0, input, input * negative_slope)
+
+
+def backward_numpy(grad, input, *, negative_slope):
+    return grad * np.where(input > 0, input.dtype.type(1), input.dtype.type(negative_slope))
+
+
+@jit
+def _forward(x, slope):
+    return tl.where(x > 0, x, slope * x)
+
+
+@jit
+def _backward(grad, x, slope):
+    return tl.where(x > 0, grad, slope * grad)
+
+
+def samples(rng):
+    x = np.array([-10.0, 0.0, 3.0])
+    yield Sample("worked", (x,), {"negative_slope": 0.2}, answers=([-2.0, 0.0, 3.0], [0.2, 0.2, 1.0]))
+    yield Sample("steep", (x,), {"negative_slope": 2.0}, answers=([-20.0, 0.0, 3.0], [2.0, 2.0, 1.0]))
+    for shape in [(), (0,), (7,), (3, 1025)]:
+        x = rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape)  # stays off the kink at 0
+        yield Sample(f"shape {shape}", (x,), {"negative_slope": 0.01})
+
+
+LEAKY_RELU = register(Op(
+    name="leaky_relu",
+    kernel=elementwise(forward_numpy, _forward),
+    grads=(Grad(of=("input",), keeps=("input",), op="leaky_relu_backward"),),
+    samples=samples,
+    function=leaky_relu,
+    promotion="float",
+))
+
+register(Op(
+    name="leaky_relu_backward",
+    kernel=elementwise(backward_numpy, _backward),
+    grads=(Grad(of=("grad",), keeps=("input",), op="leaky_relu_backward"),),
+    zero=("input",),
+))

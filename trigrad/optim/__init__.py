@@ -1,0 +1,1 @@
+"""Optimizers and their schedulers, under the names of ``torch.optim``."""

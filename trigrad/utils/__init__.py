@@ -1,0 +1,1 @@
+"""Tools beside the network itself, under the names of ``torch.utils``."""

@@ -1,0 +1,1 @@
+"""Datasets, samplers and loaders, under the names of ``torch.utils.data``."""
