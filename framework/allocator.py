@@ -44,7 +44,7 @@ class Source(Protocol):
     """Where new memory comes from."""
 
     def obtain(self, nbytes: int) -> Any:
-        """An object that keeps ``nbytes`` bytes at address ``int(its .handle)``.  Raises MemoryError when there are none."""
+        """Keep ``nbytes`` bytes at the address ``handle`` of the returned object.  Raises MemoryError if it cannot."""
 
     def trim(self) -> None:
         """Wait for the device, so that what was dropped is free, and give unused memory back to the system."""
@@ -188,7 +188,8 @@ class Allocator:
         """A table of what each pool holds, by size class, largest first."""
         rows = [("pool", "size", "in use", "free", "held")]
         for pool in self.pools:
-            held = sorted(((size, count) for size, count in pool.made.items() if count), key=lambda pair: -pair[0] * pair[1])
+            held = [(size, count) for size, count in pool.made.items() if count]
+            held.sort(key=lambda pair: -pair[0] * pair[1])
             for size, count in held[:20]:
                 free = len(pool.free[size])
                 rows.append((pool.name, readable(size), str(count - free), str(free), readable(size * count)))
@@ -197,5 +198,5 @@ class Allocator:
                 rows.append((pool.name, f"{len(held) - 20} more sizes", "", "", readable(rest)))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        total = f"{self.name}: {readable(self.used)} in use (peak {readable(self._peak)}), {readable(self.reserved)} held"
-        return "\n".join([total, *lines])
+        used, peak, reserved = readable(self.used), readable(self._peak), readable(self.reserved)
+        return "\n".join([f"{self.name}: {used} in use (peak {peak}), {reserved} held", *lines])

@@ -9,6 +9,7 @@ holds whatever the compiled code depends on; the first launch with a new key com
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import threading
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from . import language
 from .allocator import Allocator, OutOfMemoryError, readable
 from .array import DeviceArray
-from .device import Backend, device
+from .device import Backend, device, forget
 
 __all__ = [
     "Event", "OutOfMemoryError", "Stream", "current_device", "current_stream", "device_count", "empty_cache",
@@ -113,33 +115,67 @@ def device_count() -> int:
 # ---- the back end ----------------------------------------------------------------------------------------------
 
 
-class _PoolSource:
-    """The driver's stream-ordered pool, as the allocator's source of memory."""
+class _Memory:
+    """One piece of device memory; dropping it frees it, behind the work already in its source's stream."""
+
+    __slots__ = ("handle", "source")
+
+    def __init__(self, handle: int, source: _Source) -> None:
+        self.handle = handle
+        self.source = source
+
+    def __del__(self) -> None:
+        self.source.free(self.handle)
+
+
+class _Source:
+    """The driver, as the allocator's source of memory.
+
+    It is asked through cuda-bindings: cuda-core's errors carry no code, and their texts differ between versions.
+    """
 
     def __init__(self, card: Any, stream: Any) -> None:
         from cuda.bindings import driver
-        from cuda.core import DeviceMemoryResource
 
         self._card = card
         self._stream = stream
-        self._resource = card.memory_resource
         self._driver = driver
-        self._pooled = isinstance(self._resource, DeviceMemoryResource)  # some virtual machines have no pools
+        self._exiting = False
+        atexit.register(self._exit)
+        supported = driver.cuDeviceGetAttribute(
+            driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, card.device_id)
+        # Some virtual machines have no stream-ordered memory.  Where it is, cuda-core lets the pool keep what is freed.
+        self._pool = card.memory_resource.handle if _checked(supported, "MEMORY_POOLS_SUPPORTED") else None
 
-    def obtain(self, nbytes: int) -> Any:
+    def obtain(self, nbytes: int) -> _Memory:
         self._card.set_current()
-        try:
-            return self._resource.allocate(nbytes, stream=self._stream)
-        except Exception as error:  # cuda-core's CUDAError has no code, only a text
-            if "CUDA_ERROR_OUT_OF_MEMORY" not in str(error):
-                raise RuntimeError(f"cuda: allocating {readable(nbytes)}: {error}") from error
-            raise MemoryError("CUDA_ERROR_OUT_OF_MEMORY") from None
+        if self._pool is None:
+            code, handle = self._driver.cuMemAlloc(nbytes)
+        else:
+            code, handle = self._driver.cuMemAllocFromPoolAsync(nbytes, self._pool, self._stream.handle)
+        if code == self._driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            raise MemoryError(_name(code))
+        _checked((code, handle), f"allocating {readable(nbytes)}")
+        return _Memory(int(handle), self)
+
+    def free(self, handle: int) -> None:
+        """Give memory back.  A failure is not told: only a device that is lost for all work can cause one."""
+        if self._exiting:
+            return
+        if self._pool is None:
+            self._driver.cuMemFree(handle)
+        else:
+            self._driver.cuMemFreeAsync(handle, self._stream.handle)
+
+    def _exit(self) -> None:
+        """From here on the process's end frees the memory: the modules that could are being taken down."""
+        self._exiting = True
 
     def trim(self) -> None:
         self._stream.sync()
-        if self._pooled:
+        if self._pool is not None:
             self._card.set_current()
-            _checked(self._driver.cuMemPoolTrimTo(self._resource.handle, 0), "cuMemPoolTrimTo")
+            _checked(self._driver.cuMemPoolTrimTo(self._pool, 0), "cuMemPoolTrimTo")
 
 
 class _Staging:
@@ -187,13 +223,15 @@ class _Staging:
 class _Plan:
     """A kernel that is ready to be launched: the handle, and a configuration for each grid met so far."""
 
-    __slots__ = ("configurations", "kernel", "name", "shared", "threads")
+    __slots__ = ("configurations", "keeps", "kernel", "name", "rest", "shared", "threads")
 
-    def __init__(self, name: str, kernel: Any, threads: int, shared: int) -> None:
+    def __init__(self, name: str, kernel: Any, threads: int, shared: int, rest: tuple[Any, ...], keeps: Any) -> None:
         self.name = name
         self.kernel = kernel
         self.threads = threads
         self.shared = shared
+        self.rest = rest  # what follows the arguments of a launch
+        self.keeps = keeps  # what the key names by its id must stay alive
         self.configurations: dict[tuple[int, ...], Any] = {}
 
 
@@ -212,8 +250,6 @@ class CudaBackend(Backend):
         from cuda import core
         from cuda.bindings import driver
 
-        from .compile import target
-
         self.device = device("cuda", index)
         self._core = core
         self._driver = driver
@@ -228,8 +264,8 @@ class CudaBackend(Backend):
         self._grid_limits = (properties.max_grid_dim_x, properties.max_grid_dim_y, properties.max_grid_dim_z)
         self._shared_limit = self._attribute("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN")
         capability = self._card.compute_capability
-        self.target = target(f"sm_{capability.major}{capability.minor}")
-        self.allocator = Allocator(str(self.device), _PoolSource(self._card, self.stream))
+        self.capability = (capability.major, capability.minor)
+        self.allocator = Allocator(str(self.device), _Source(self._card, self.stream))
         self.allocate = self.allocator.allocate  # type: ignore[method-assign]  # one call less at every operation
         self._plans: dict[tuple[Any, ...], _Plan] = {}
         self._staging: _Staging | None = None
@@ -256,7 +292,8 @@ class CudaBackend(Backend):
         if not array.size:
             return
         self._card.set_current()
-        _checked(self._driver.cuMemcpyDtoHAsync(array.ctypes.data, ptr, array.nbytes, self.stream.handle), "cuMemcpyDtoHAsync")
+        _checked(self._driver.cuMemcpyDtoHAsync(array.ctypes.data, ptr, array.nbytes, self.stream.handle),
+                 "cuMemcpyDtoHAsync")
         self.synchronize()
 
     def synchronize(self) -> None:
@@ -269,7 +306,7 @@ class CudaBackend(Backend):
 
     def launch(self, function: Any, grid: tuple[int, ...], arguments: tuple[Any, ...],
                constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
-        key: list[Any] = [function, num_warps, num_stages]
+        key: list[Any] = [id(function), num_warps, num_stages]
         values: list[Any] = []
         _read_arguments(arguments, key, values)
         for name, constant in constants.items():
@@ -287,8 +324,7 @@ class CudaBackend(Backend):
             self._card.set_current()
             _thread.has_context = True
         try:
-            # Triton's kernels end in two pointers to scratch memory, which none of ours ask for.
-            self._launch(self.stream, configuration, plan.kernel, *values, 0, 0)
+            self._launch(self.stream, configuration, plan.kernel, *values, *plan.rest)
         except Exception as error:
             raise RuntimeError(f"{plan.name}: launching {grid} programs on {self.device}: {error}") from error
 
@@ -306,8 +342,8 @@ class CudaBackend(Backend):
               num_warps: int, num_stages: int) -> _Plan:
         from . import compile as compiler
 
-        compiled = compiler.compile(
-            compiler.specialise(function, arguments, constants, num_warps, num_stages), self.target)
+        specialisation = compiler.specialise(function, arguments, constants, num_warps, num_stages)
+        compiled = compiler.compile(specialisation, self._target())
         facts = compiled.metadata
         name = facts.name
         if getattr(facts, "global_scratch_size", 0) or getattr(facts, "profile_scratch_size", 0):
@@ -321,15 +357,27 @@ class CudaBackend(Backend):
             kernel = self._core.ObjectCode.from_cubin(compiled.asm["cubin"]).get_kernel(name)
         except Exception as error:
             driver = _dotted(_checked(self._driver.cuDriverGetVersion(), "cuDriverGetVersion"))
-            raise RuntimeError(f"{name}: the driver (for CUDA {driver}) does not load the compiled kernel; a newer driver "
-                               f"or an older Triton may help: {error}") from error
+            raise RuntimeError(f"{name}: the driver (for CUDA {driver}) does not load the compiled kernel; "
+                               f"a newer driver or an older Triton may help: {error}") from error
         if facts.shared > 48 << 10:  # more has to be asked for
             attribute = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-            _checked(self._driver.cuKernelSetAttribute(
-                attribute, facts.shared, self._driver.CUkernel(int(kernel.handle)), self._driver.CUdevice(self._card.device_id),
-            ), f"{name}: {facts.shared} bytes of shared memory")
-        plan = self._plans[key] = _Plan(name, kernel, facts.num_warps * 32, facts.shared)
+            handle, card = self._driver.CUkernel(int(kernel.handle)), self._driver.CUdevice(self._card.device_id)
+            _checked(self._driver.cuKernelSetAttribute(attribute, facts.shared, handle, card),
+                     f"{name}: {facts.shared} bytes of shared memory")
+        parameters = [default for _, constant, default in language.signature(specialisation.function).parameters
+                      if not constant]
+        # Parameters left at their defaults, and the two pointers to scratch memory that end every kernel of Triton's.
+        rest = (*compiler.flatten(parameters[len(arguments):]), 0, 0)
+        plan = _Plan(name, kernel, facts.num_warps * 32, facts.shared, rest, (function, dict(constants)))
+        self._plans[key] = plan
         return plan
+
+    def _target(self) -> Any:
+        """Triton's description of this GPU."""
+        language.modules()
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", self.capability[0] * 10 + self.capability[1], 32)
 
 
 def _read_arguments(arguments: tuple[Any, ...], key: list[Any], values: list[Any]) -> None:
@@ -362,9 +410,8 @@ def _read_arguments(arguments: tuple[Any, ...], key: list[Any], values: list[Any
             values.append(argument)
         elif isinstance(argument, np.generic):
             key.append(kind)
-            if isinstance(argument, np.integer) and not argument & 15:
-                key.append("/16")
-            values.append(argument)
+            half = argument.dtype.itemsize == 2 and argument.dtype.kind in "fV"
+            values.append(np.asarray(argument).view(np.uint16)[()] if half else argument)
         else:
             raise TypeError(f"launch: expected an array, a number, None or a tuple of these, got {kind.__name__}")
 
@@ -373,14 +420,18 @@ def _read_constant(constant: Any, key: list[Any]) -> None:
     """Append a constant to ``key`` so that 1, 1.0 and True stay three, and 0.0 and -0.0 two."""
     kind = type(constant)
     key.append(kind)
-    if kind is tuple:
+    if kind is int or kind is str or kind is bool:
+        key.append(constant)
+    elif kind is tuple:
         key.append(len(constant))
         for item in constant:
             _read_constant(item, key)
     elif kind is float:
         key.append(constant.hex())
-    else:
-        key.append(constant)
+    elif isinstance(constant, np.generic):
+        key.append(constant.tobytes())
+    else:  # a function, a dtype, None
+        key.append(id(constant))
 
 
 _backends: dict[int, CudaBackend] = {}
@@ -388,7 +439,7 @@ _lock = threading.Lock()
 
 
 def cuda_backend(index: int | None) -> CudaBackend:
-    """The one back end of GPU ``index``, or of the current GPU.  Raises RuntimeError, saying why, where there is none."""
+    """The one back end of GPU ``index`` (None: the current GPU).  Raises RuntimeError, saying why, if there is none."""
     if index is None:
         index = _thread.index
     found = _backends.get(index)
@@ -406,6 +457,7 @@ def _after_fork() -> None:
     global _forked
     if _backends:
         _forked = True
+        forget(found.device for found in _backends.values())
         _backends.clear()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 TYPES = ("cpu", "cuda", "interpreter")
 
@@ -131,8 +131,15 @@ def backend(where: device) -> Backend:
             found = cuda_backend(where.index)
         else:
             raise RuntimeError("cpu: NumPy arrays need no back end")
-        _backends[where] = found
+        if where is found.device:  # plain "cuda" is the current GPU, which may change
+            _backends[where] = found
     return found
+
+
+def forget(devices: Iterable[device]) -> None:
+    """Drop the back ends of ``devices``, which can no longer be used."""
+    for where in devices:
+        _backends.pop(where, None)
 
 
 _default = INTERPRETER if os.environ.get("TRITON_INTERPRET") == "1" else CPU

@@ -14,546 +14,18 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from types import FunctionType, ModuleType, SimpleNamespace
+from itertools import product
+from types import FunctionType, ModuleType
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from . import language
 from .device import INTERPRETER, Backend, Block
-from .dtypes import ALL
-
-# ---------------------------------------------------------------------------------------------------------------
-# Values.  A handle is a NumPy array (shape (1,) for a scalar); pointers are uint64 addresses that know their pointee.
-# The builder's "IR types" are NumPy dtypes, Pointer and BlockOf.
-
-
-class Handle:
-    """What Triton's front end passes around for a value."""
-
-    __slots__ = ("data", "pointee")
-
-    def __init__(self, data: np.ndarray, pointee: np.dtype | None = None) -> None:
-        self.data = data
-        self.pointee = pointee
-
-
-class Pointer:
-    """The type of an address of ``pointee`` elements."""
-
-    __slots__ = ("pointee",)
-
-    def __init__(self, pointee: Any) -> None:
-        self.pointee = np.dtype(np.uint64) if isinstance(pointee, Pointer) else pointee
-
-
-class BlockOf:
-    """The type of a block of ``element``s."""
-
-    __slots__ = ("element", "shape")
-
-    def __init__(self, element: Any, shape: Any) -> None:
-        self.element = element
-        self.shape = tuple(shape)
-
-
-def _element(kind: Any) -> Any:
-    return kind.element if type(kind) is BlockOf else kind
-
-
-def _numpy(kind: Any) -> np.dtype:
-    kind = _element(kind)
-    return np.dtype(np.uint64) if type(kind) is Pointer else kind
-
-
-_WORD = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}
-_HALVES = frozenset(np.dtype(t) for t in (np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2))
-
-
-class _Memory:
-    __slots__ = ("__array_interface__",)
-
-    def __init__(self, address: int, dtype: np.dtype, count: int) -> None:
-        self.__array_interface__ = {"data": (address, False), "typestr": dtype.str, "shape": (count,), "version": 3}
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Functions that NumPy lacks
-
-
-def _each(function: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Apply a function of a Python float, computed in double precision, to each element."""
-
-    def apply(x: np.ndarray) -> np.ndarray:
-        return np.array([function(v) for v in x.ravel().tolist()], np.float64).reshape(x.shape).astype(x.dtype)
-
-    return apply
-
-
-def _gamma(x: float) -> float:
-    try:
-        return math.gamma(x)
-    except OverflowError:
-        return math.inf
-    except ValueError:  # a pole, or minus infinity
-        return math.copysign(math.inf, x) if x == 0 else math.nan
-
-
-def _lgamma(x: float) -> float:
-    try:
-        return math.lgamma(x)
-    except (OverflowError, ValueError):
-        return math.inf
-
-
-def _erfinv(x: np.ndarray) -> np.ndarray:
-    """Newton's method on erf, in double precision, from Winitzki's approximation."""
-    y = x.astype(np.float64)
-    t = np.log1p(-y * y)
-    a = 0.147
-    b = 2 / (math.pi * a) + t / 2
-    out = np.copysign(np.sqrt(np.maximum(np.sqrt(b * b - t / a) - b, 0)), y)
-    erfc = np.vectorize(math.erfc, otypes=[np.float64])
-    inside = np.isfinite(out) & (np.abs(y) < 1)
-    z, target = np.abs(out[inside]), 1 - np.abs(y[inside])
-    for _ in range(4):
-        z = z + (erfc(z) - target) * np.exp(z * z) * (math.sqrt(math.pi) / 2) if z.size else z
-    out[inside] = np.copysign(z, y[inside])
-    out = np.where(np.abs(y) == 1, np.copysign(np.inf, y), np.where(np.abs(y) > 1, np.nan, out))
-    return out.astype(x.dtype)
-
-
-def _fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """``a * b + c``; rounded once for float32 and below, faithfully for float64."""
-    dtype = c.dtype
-    if dtype == np.float64:
-        return _fma64(a, b, c)
-    x = a.astype(np.float64) * b.astype(np.float64)  # exact
-    y = c.astype(np.float64)
-    total = x + y
-    part = total - x
-    error = (x - (total - part)) + (y - part)
-    # Round to odd: a sum that is not exact gets an odd last bit, so that the second rounding cannot tie.
-    bits = total.view(np.int64)
-    odd = np.isfinite(total) & (error != 0) & (bits & 1 == 0)
-    bits = np.where(odd, bits + np.where((error > 0) == (total > 0), 1, -1), bits)
-    return bits.view(np.float64).astype(dtype)
-
-
-def _split(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    high = x * 134217729.0  # 2**27 + 1
-    high = high - (high - x)
-    return high, x - high
-
-
-def _fma64(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    product = a * b
-    (ah, al), (bh, bl) = _split(a), _split(b)
-    low = ((ah * bh - product) + ah * bl + al * bh) + al * bl
-    total = product + c
-    part = total - product
-    error = (product - (total - part)) + (c - part)
-    exact = total + (error + low)
-    return np.where(np.isfinite(exact), exact, total)
-
-
-def _umulhi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The upper half of the unsigned product."""
-    width = a.dtype.itemsize * 8
-    x, y = (v.view(_WORD[v.dtype.itemsize]).astype(np.uint64) for v in (a, b))
-    if width < 64:
-        return ((x * y) >> np.uint64(width)).astype(_WORD[a.dtype.itemsize]).view(a.dtype)
-    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
-    xh, xl, yh, yl = x >> half, x & low, y >> half, y & low
-    middle = xh * yl + ((xl * yl) >> half)
-    other = (middle & low) + xl * yh
-    return (xh * yh + (middle >> half) + (other >> half)).view(a.dtype)
-
-
-def _mulhi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    high = _umulhi(a, b)
-    if a.dtype.kind == "i":
-        high = high - np.where(a < 0, b, 0) - np.where(b < 0, a, 0)
-    return high.astype(a.dtype)
-
-
-def _integer(op: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Arithmetic that wraps, in one bit for bool."""
-
-    def apply(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        if x.dtype == np.bool_:
-            return (op(x.view(np.uint8), y.view(np.uint8)) & 1).astype(np.bool_)
-        return op(x, y)
-
-    return apply
-
-
-def _divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x - np.fmod(x, y)) // y  # towards zero
-
-
-def _shift_right(x: np.ndarray, y: np.ndarray, kind: str) -> np.ndarray:
-    word = _WORD[x.dtype.itemsize] if kind == "u" else np.dtype(f"i{x.dtype.itemsize}")
-    return np.right_shift(x.view(word), y.view(word)).view(x.dtype)
-
-
-def _precise_rsqrt(x: np.ndarray) -> np.ndarray:
-    return (1 / np.sqrt(x.astype(np.float64))).astype(x.dtype)
-
-
-def _round_away(x: np.ndarray) -> np.ndarray:
-    return np.copysign(np.floor(np.abs(x) + np.asarray(0.5, x.dtype)), x)
-
-
-def _bits(x: np.ndarray) -> np.ndarray:
-    return x.view(_WORD[x.dtype.itemsize])
-
-
-def _leading_zeros(x: np.ndarray) -> np.ndarray:
-    out = np.full(x.shape, x.dtype.itemsize * 8, np.int32)
-    value = _bits(x).copy()
-    while value.any():
-        out -= value != 0
-        value >>= 1
-    return out
-
-
-# Functions of CUDA's libdevice by their symbol without "__nv_" and without the "f" of the float version.
-_LIBDEVICE: dict[str, Callable[..., np.ndarray]] = {
-    **{name: getattr(np, name) for name in (
-        "floor", "ceil", "trunc", "rint", "sqrt", "cbrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p",
-        "sin", "cos", "tan", "sinh", "cosh", "tanh", "fmod", "hypot", "copysign", "nextafter", "isnan", "isinf",
-        "signbit", "ldexp")},
-    "abs": np.abs, "llabs": np.abs, "fabs": np.abs, "nearbyint": np.rint, "round": _round_away,
-    "llrint": np.rint, "llround": _round_away,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-    "sinpi": lambda x: np.sin(np.pi * np.fmod(x, 2).astype(np.float64)).astype(x.dtype),
-    "cospi": lambda x: np.cos(np.pi * np.fmod(x, 2).astype(np.float64)).astype(x.dtype),
-    "exp10": lambda x: np.power(np.asarray(10, x.dtype), x), "pow": np.power, "powi": np.power,
-    "rsqrt": _precise_rsqrt, "rcbrt": lambda x: 1 / np.cbrt(x),
-    "erf": _each(math.erf), "erfc": _each(math.erfc), "erfinv": _erfinv,
-    "lgamma": _each(_lgamma), "tgamma": _each(_gamma),
-    "remainder": lambda x, y: (x - y * np.rint(x.astype(np.float64) / y)).astype(x.dtype),
-    "fdim": lambda x, y: np.where(x > y, x - y, np.where(np.isnan(x) | np.isnan(y), np.nan, 0)).astype(x.dtype),
-    "fma": _fma, "fma_rn": _fma, "saturate": lambda x: np.where(np.isnan(x), 0, np.clip(x, 0, 1)).astype(x.dtype),
-    "isnand": np.isnan, "isinfd": np.isinf, "signbitd": np.signbit,
-    "finite": np.isfinite, "isfinited": np.isfinite,
-    "fsqrt_rn": np.sqrt, "dsqrt_rn": np.sqrt, "frsqrt_rn": _precise_rsqrt,
-    "frcp_rn": np.reciprocal, "drcp_rn": np.reciprocal, "fdiv_rn": np.divide, "ddiv_rn": np.divide,
-    "fadd_rn": np.add, "dadd_rn": np.add, "fsub_rn": np.subtract, "dsub_rn": np.subtract,
-    "fmul_rn": np.multiply, "dmul_rn": np.multiply,
-    "fast_sin": np.sin, "fast_cos": np.cos, "fast_tan": np.tan, "fast_exp": np.exp, "fast_log": np.log,
-    "fast_log2": np.log2, "fast_log10": np.log10, "fast_pow": np.power, "fast_fdivide": np.divide,
-    "fast_exp10": lambda x: np.power(np.asarray(10, x.dtype), x),
-    "float_as_int": lambda x: x.view(np.int32), "float_as_uint": lambda x: x.view(np.uint32),
-    "int_as_float": lambda x: x.view(np.float32), "uint_as_float": lambda x: x.view(np.float32),
-    "double_as_longlong": lambda x: x.view(np.int64), "longlong_as_double": lambda x: x.view(np.float64),
-    "popc": lambda x: np.bitwise_count(_bits(x)), "popcll": lambda x: np.bitwise_count(_bits(x)),
-    "clz": _leading_zeros, "clzll": _leading_zeros,
-    "mulhi": _mulhi, "mul64hi": _mulhi, "umulhi": _umulhi, "umul64hi": _umulhi,
-}
-
-
-def _libdevice(symbol: str) -> Callable[..., np.ndarray]:
-    name = symbol.removeprefix("__nv_")
-    found = _LIBDEVICE.get(name) or _LIBDEVICE.get(name.removesuffix("f"))
-    if found is None:
-        raise NotImplementedError(f"libdevice function {symbol} is not provided by the interpreter")
-    return found
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# The builder
-
-
-class Builder:
-    """Stands where Triton's front end expects an MLIR builder, and computes instead of emitting."""
-
-    options = SimpleNamespace(
-        arch=None, backend_name="interpreter", debug=True, sanitize_overflow=False, instrumentation_mode="",
-        supported_fp8_dtypes=("fp8e5", "fp8e4nv"), deprecated_fp8_dot_operand_dtypes=(),
-        default_dot_input_precision="ieee", allowed_dot_input_precisions=("tf32", "tf32x3", "ieee", "bf16x3", "bf16x6"),
-        max_num_imprecise_acc_default=0, extern_libs=None)
-    codegen_fns = {"min_dot_size": lambda lhs, rhs: (1, 1, 1)}
-    module_map: dict[str, ModuleType] = {}
-
-    def __init__(self) -> None:
-        self.grid = self.program = (1, 1, 1)
-        self.regions: list[tuple[int, int]] | None = None  # [begin, end) of the arguments' memory
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("create_", "get_")):
-            raise NotImplementedError(f"the interpreter does not provide Triton's operation {name!r}")
-        raise AttributeError(name)
-
-    # types
-
-    def get_ptr_ty(self, element: Any, *_: Any) -> Pointer:
-        return Pointer(element)
-
-    def get_block_ty(self, element: Any, shape: Any) -> BlockOf:
-        return BlockOf(element, shape)
-
-    def get_void_ty(self) -> None:
-        return None
-
-    # constants
-
-    def get_null_value(self, kind: Any) -> Handle:
-        out = np.zeros(1, _numpy(kind))
-        return Handle(np.broadcast_to(out, kind.shape) if type(kind) is BlockOf else out)
-
-    def get_all_ones_value(self, kind: Any) -> Handle:
-        dtype = _numpy(kind)
-        one = np.ones(1, np.bool_) if dtype == np.bool_ else np.full(1, -1, f"i{dtype.itemsize}").view(dtype)
-        return Handle(np.broadcast_to(one, kind.shape) if type(kind) is BlockOf else one)
-
-    # programs
-
-    def create_get_program_id(self, axis: int) -> Handle:
-        return Handle(np.array([self.program[axis]], np.int32))
-
-    def create_get_num_programs(self, axis: int) -> Handle:
-        return Handle(np.array([self.grid[axis]], np.int32))
-
-    # memory
-
-    def get_cache_policy(self, *_: Any) -> None:
-        return None
-
-    def _window(self, addresses: np.ndarray, width: int, verb: str) -> tuple[np.ndarray, np.ndarray]:
-        """The memory that ``addresses`` span, as words of ``width`` bytes, and the index of each address in it."""
-        low, high = int(addresses.min()), int(addresses.max())
-        if self.regions is not None and not any(a <= low and high + width <= b for a, b in self.regions):
-            inside = np.zeros(addresses.shape, np.bool_)
-            for a, b in self.regions:
-                inside |= (addresses >= a) & (addresses + width <= b)
-            if not inside.all():
-                wrong = int(addresses[~inside][0])
-                a, b = min(self.regions, key=lambda r: max(r[0] - wrong, wrong - r[1]), default=(0, 0))
-                raise IndexError(f"{verb} {(~inside).sum()} of {inside.size} elements outside the kernel's arguments; the "
-                                 f"first lies {wrong - a} bytes after the beginning of the nearest, of {b - a} bytes")
-        offsets = addresses - np.uint64(low)
-        if width > 1:
-            if low % width or (offsets & np.uint64(width - 1)).any():
-                raise IndexError(f"{verb} elements of {width} bytes at addresses that are no multiples of {width}")
-            offsets >>= np.uint64(width.bit_length() - 1)
-        count = (high - low) // width + 1
-        return np.asarray(_Memory(low, _WORD[width], count)), offsets.view(np.int64)
-
-    def create_masked_load(self, pointers: Handle, mask: Handle | None, other: Handle | None, *_: Any) -> Handle:
-        dtype = pointers.pointee
-        addresses = pointers.data
-        width = dtype.itemsize
-        everywhere = mask is None or bool(mask.data.all())
-        if everywhere:
-            window, index = self._window(addresses.ravel(), width, "reads")
-            return Handle(window[index].view(dtype).reshape(addresses.shape))
-        if other is None:
-            out = np.zeros(addresses.shape, _WORD[width])
-        else:
-            out = np.array(np.broadcast_to(other.data, addresses.shape), dtype=dtype, order="C").view(_WORD[width])
-        wanted = np.broadcast_to(mask.data, addresses.shape)
-        addresses = addresses[wanted]
-        if addresses.size:
-            window, index = self._window(addresses, width, "reads")
-            out[wanted] = window[index]
-        return Handle(out.view(dtype))
-
-    def create_load(self, pointers: Handle, *_: Any) -> Handle:
-        return self.create_masked_load(pointers, None, None)
-
-    def create_masked_store(self, pointers: Handle, value: Handle, mask: Handle | None, *_: Any) -> None:
-        dtype = pointers.pointee
-        addresses = pointers.data
-        values = np.broadcast_to(value.data, addresses.shape)
-        if values.dtype != dtype:
-            raise TypeError(f"stores {values.dtype} through a pointer to {dtype}")
-        if mask is None:
-            addresses, values = addresses.ravel(), values.ravel()
-        else:
-            wanted = np.broadcast_to(mask.data, addresses.shape)
-            addresses, values = addresses[wanted], values[wanted]
-        if addresses.size:
-            window, index = self._window(addresses, dtype.itemsize, "writes")
-            window[index] = np.ascontiguousarray(values).view(window.dtype)
-
-    def create_store(self, pointers: Handle, value: Handle, *_: Any) -> None:
-        self.create_masked_store(pointers, value, None)
-
-    def create_addptr(self, pointer: Handle, offset: Handle) -> Handle:
-        step = offset.data.astype(np.int64) * pointer.pointee.itemsize
-        return Handle(pointer.data + step.view(np.uint64), pointer.pointee)
-
-    # casts
-
-    def _cast(self, x: Handle, kind: Any, *_: Any) -> Handle:
-        return Handle(x.data.astype(_numpy(kind)))
-
-    create_si_to_fp = create_ui_to_fp = create_fp_to_si = create_fp_to_ui = _cast
-    create_fp_ext = create_fp_trunc = create_int_cast = _cast
-
-    def create_fp_to_fp(self, x: Handle, kind: Any, rounding: Any = None) -> Handle:
-        if getattr(rounding, "name", "RTNE") != "RTNE":
-            raise NotImplementedError(f"the interpreter rounds to nearest even, not {rounding}")
-        return self._cast(x, kind)
-
-    def create_bitcast(self, x: Handle, kind: Any) -> Handle:
-        element = _element(kind)
-        if type(element) is Pointer:
-            return Handle(x.data.view(np.uint64), element.pointee)
-        return Handle(x.data.view(element))
-
-    create_int_to_ptr = create_ptr_to_int = create_bitcast
-
-    # shapes
-
-    def create_make_range(self, kind: Any, start: int, stop: int) -> Handle:
-        return Handle(np.arange(start, stop, dtype=np.int32))
-
-    def create_splat(self, kind: Any, x: Handle) -> Handle:
-        return Handle(np.broadcast_to(x.data.reshape(()), _shape(kind)), x.pointee)
-
-    def create_broadcast(self, x: Handle, shape: Any) -> Handle:
-        return Handle(np.broadcast_to(x.data, tuple(shape)), x.pointee)
-
-    def create_unsplat(self, x: Handle) -> Handle:
-        return Handle(x.data.reshape(1), x.pointee)
-
-    def create_reshape(self, x: Handle, shape: Any, *_: Any) -> Handle:
-        return Handle(x.data.reshape(tuple(shape)), x.pointee)
-
-    def create_expand_dims(self, x: Handle, axis: int) -> Handle:
-        return Handle(np.expand_dims(x.data, axis), x.pointee)
-
-    def create_trans(self, x: Handle, order: Any) -> Handle:
-        return Handle(np.transpose(x.data, tuple(order)), x.pointee)
-
-    def create_cat(self, x: Handle, y: Handle) -> Handle:
-        return Handle(np.concatenate([x.data, y.data]), x.pointee)
-
-    def create_join(self, x: Handle, y: Handle) -> Handle:
-        return Handle(np.stack([x.data, y.data], axis=-1), x.pointee)
-
-    def create_split(self, x: Handle) -> tuple[Handle, Handle]:
-        return Handle(x.data[..., 0], x.pointee), Handle(x.data[..., 1], x.pointee)
-
-    def create_gather(self, x: Handle, index: Handle, axis: int) -> Handle:
-        return Handle(np.take_along_axis(x.data, index.data, axis=axis), x.pointee)
-
-    # arithmetic beyond the table below
-
-    def create_select(self, condition: Handle, x: Handle, y: Handle) -> Handle:
-        return Handle(np.where(condition.data, x.data, y.data), x.pointee)
-
-    def create_fma(self, x: Handle, y: Handle, z: Handle) -> Handle:
-        return Handle(_fma(*np.broadcast_arrays(x.data, y.data, z.data)))
-
-    def create_clampf(self, x: Handle, low: Handle, high: Handle, propagate: Any) -> Handle:
-        if getattr(propagate, "name", "") == "ALL":
-            return Handle(np.minimum(np.maximum(x.data, low.data), high.data))
-        return Handle(np.fmin(np.fmax(x.data, low.data), high.data))
-
-    def create_dot(self, x: Handle, y: Handle, total: Handle, *_: Any) -> Handle:
-        a, b = x.data, y.data
-        if a.dtype.kind in "iu":
-            a, b = a.astype(np.float64), b.astype(np.float64)  # exact: products are below 2**14
-        elif a.dtype in _HALVES:
-            a, b = a.astype(np.float32), b.astype(np.float32)
-        out = np.matmul(a, b)
-        return Handle((out + total.data.astype(out.dtype)).astype(total.data.dtype))
-
-    def create_histogram(self, x: Handle, bins: int, mask: Handle | None) -> Handle:
-        values = x.data if mask is None else x.data[np.broadcast_to(mask.data, x.data.shape)]
-        values = values[(values >= 0) & (values < bins)]
-        return Handle(np.bincount(values.astype(np.int64), minlength=bins).astype(np.int32))
-
-    def create_extern_elementwise(self, library: str, path: str, symbol: str, arguments: list[Handle],
-                                  kind: Any, pure: bool) -> Handle:
-        return Handle(_libdevice(symbol)(*(x.data for x in arguments)).astype(_numpy(kind)))
-
-    # debugging
-
-    def create_print(self, prefix: str, hexadecimal: bool, values: list[Handle], *_: Any) -> None:
-        for value in values:
-            shown = np.vectorize(hex)(_bits(value.data)) if hexadecimal else value.data
-            print(self.program, prefix, shown)
-
-    def create_assert(self, condition: Handle, message: str) -> None:
-        if not condition.data.all():
-            raise AssertionError(message)
-
-    def create_assume(self, condition: Handle) -> None:
-        if not condition.data.all():
-            raise AssertionError("tl.assume of something that does not hold")
-
-    def create_barrier(self) -> None:
-        pass
-
-
-def _shape(kind: Any) -> tuple[int, ...]:
-    return kind.shape if type(kind) is BlockOf else tuple(kind)
-
-
-def _unary(op: Callable[..., Any]) -> Callable[..., Handle]:
-    return lambda self, x: Handle(op(x.data))
-
-
-def _binary(op: Callable[..., Any]) -> Callable[..., Handle]:
-    return lambda self, x, y: Handle(op(x.data, y.data))
-
-
-for _name, _op in {
-    "fabs": np.abs, "iabs": np.abs, "fneg": np.negative, "floor": np.floor, "ceil": np.ceil, "sqrt": np.sqrt,
-    "precise_sqrt": np.sqrt, "rsqrt": _precise_rsqrt, "exp": np.exp, "exp2": np.exp2, "log": np.log, "log2": np.log2,
-    "sin": np.sin, "cos": np.cos, "erf": _each(math.erf),
-}.items():
-    setattr(Builder, f"create_{_name}", _unary(_op))
-
-for _name, _op in {
-    "fadd": np.add, "fsub": np.subtract, "fmul": np.multiply, "fdiv": np.divide, "precise_divf": np.divide,
-    "approx_divf": np.divide, "frem": np.fmod, "add": _integer(np.add), "sub": _integer(np.subtract),
-    "mul": _integer(np.multiply), "sdiv": _divide, "udiv": _divide, "srem": np.fmod, "urem": np.fmod,
-    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "shl": np.left_shift,
-    "lshr": lambda x, y: _shift_right(x, y, "u"), "ashr": lambda x, y: _shift_right(x, y, "i"), "umulhi": _umulhi,
-    "minsi": np.minimum, "minui": np.minimum, "maxsi": np.maximum, "maxui": np.maximum,
-    "minimumf": np.minimum, "maximumf": np.maximum, "minnumf": np.fmin, "maxnumf": np.fmax,
-    **{f"{kind}{name}": op for name, op in (
-        ("LT", np.less), ("LE", np.less_equal), ("GT", np.greater), ("GE", np.greater_equal))
-        for kind in ("icmpS", "icmpU", "fcmpO")},
-    "icmpEQ": np.equal, "icmpNE": np.not_equal, "fcmpOEQ": np.equal, "fcmpUNE": np.not_equal,
-}.items():
-    setattr(Builder, f"create_{_name}", _binary(_op))
-
-
-def _constant(dtype: np.dtype) -> Callable[[Any, Any], Handle]:
-    return lambda self, value: Handle(np.array([value]).astype(dtype))
-
-
-def _type(dtype: np.dtype) -> Callable[[Any], np.dtype]:
-    return lambda self: dtype
-
-
-_TYPES = {d.triton: d.numpy for d in ALL} | {f"u{n}": np.dtype(f"u{n // 8}") for n in (16, 32, 64)}
-_BY_NAME = {  # Triton's name of an element type: NumPy's
-    "int1": np.dtype(np.bool_), "fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16),
-    "fp32": np.dtype(np.float32), "fp64": np.dtype(np.float64), "fp8e5": np.dtype(ml_dtypes.float8_e5m2),
-    "fp8e4nv": np.dtype(ml_dtypes.float8_e4m3fn),
-    **{f"{sign}int{n}": np.dtype(f"{sign}int{n}") for sign in ("", "u") for n in (8, 16, 32, 64)},
-}
-for _name, _dtype in _BY_NAME.items():
-    setattr(Builder, f"get_{_name}", _constant(_dtype))
-for _name, _short in {"half": "fp16", "bf16": "bf16", "float": "fp32", "double": "fp64"}.items():
-    setattr(Builder, f"get_{_name}_ty", _type(_BY_NAME[_short]))
-for _name in ("int1", "int8", "int16", "int32", "int64", "fp8e5", "fp8e4nv"):
-    setattr(Builder, f"get_{_name}_ty", _type(_BY_NAME[_name]))
-
+from .emulation import ELEMENTS, HALVES, WORD, Builder, Handle, Memory
 
 # ---------------------------------------------------------------------------------------------------------------
 # The language: Triton's names, computing at once
@@ -609,7 +81,7 @@ class _Language:
         """Let ``to_ir`` tell our builder about uint8; MLIR's types have no sign, and others get what they got."""
         dtype = self.core.dtype
         stock = dtype.to_ir
-        unsigned = {name: kind for name, kind in _BY_NAME.items() if name.startswith("uint")}
+        unsigned = {name: kind for name, kind in ELEMENTS.items() if name.startswith("uint")}
 
         def to_ir(self: Any, builder: Any) -> Any:
             if type(builder) is Builder and self.name in unsigned:
@@ -624,7 +96,7 @@ class _Language:
         members: dict[str, Any] = {"__slots__": (), "__hash__": base.__hash__}
         for name in dir(base):
             member = inspect.getattr_static(base, name)
-            standard = getattr(self.tl.standard, name, None)
+            standard: Any = getattr(self.tl.standard, name, None)
             if language.is_triton_function(standard):
                 members[name] = self._method(Interpreted(standard.fn))
             elif self.is_builtin(member):
@@ -682,7 +154,6 @@ class _Language:
 
     def _override(self) -> None:
         tl, core = self.tl, self.core
-        math_module = tl.math
         unchanged = lambda value, *_, **__: value  # noqa: E731
         for module in (tl, core):
             for name, new in {
@@ -698,7 +169,6 @@ class _Language:
             "range": self.range, "max": self._extreme(builtins.max, core.maximum),
             "min": self._extreme(builtins.min, core.minimum), "print": print,
         }
-        self.lifted[id(math_module)] = (math_module, Namespace(math_module))
 
     def _extreme(self, plain: Callable[..., Any], function: Any) -> Callable[..., Any]:
         combine = self.bound(function)
@@ -713,7 +183,7 @@ class _Language:
 
         return extreme
 
-    def range(self, first: Any, last: Any = None, step: Any = None, **options: Any) -> Any:
+    def range(self, first: Any, last: Any = None, step: Any = None, **options: Any) -> Iterator[Any]:
         """A loop at run time: its variable is a tensor, int64 where a bound is."""
         bounds = [(0, first) if last is None else (first, last), (1 if step is None else step,)]
         flat = [x for group in bounds for x in group]
@@ -730,12 +200,13 @@ class _Language:
 
     def static_range(self, first: Any, last: Any = None, step: Any = None) -> builtins.range:
         bounds = (0, first) if last is None else (first, last)
-        start, stop, stride = (x.value if isinstance(x, self.constexpr) else x for x in (*bounds, 1 if step is None else step))
+        start, stop, stride = _plain((*bounds, 1 if step is None else step))
         return builtins.range(start, stop, stride)
 
     # reductions and scans: the combining function is called on whole slices, in the elements' order
 
-    def _combine(self, function: Any, left: list[np.ndarray], right: list[np.ndarray], types: list[Any]) -> list[np.ndarray]:
+    def _combine(self, function: Any, left: list[np.ndarray], right: list[np.ndarray],
+                 types: list[Any]) -> list[np.ndarray]:
         count = left[0].size
         block = [self.core.block_type(t, [count]) for t in types]
         arguments = [self.tensor(Handle(x.reshape(count)), b) for side in (left, right)
@@ -750,13 +221,14 @@ class _Language:
             out.append(np.broadcast_to(value, (count,)).reshape(old.shape))
         return out
 
-    def _plain_op(self, function: Any, operation: str) -> Any:
+    def _plain_op(self, function: Any, dtype: np.dtype) -> Any:
+        """The NumPy function that a combining function of Triton's own amounts to, where its rounding is as good."""
         standard = self.tl.standard
         for name, op in {"_sum_combine": np.add, "_elementwise_max": np.fmax, "_elementwise_min": np.fmin,
                          "_xor_combine": np.bitwise_xor, "_or_combine": np.bitwise_or,
                          "_prod_combine": np.multiply}.items():
             if function.fn is getattr(getattr(standard, name, None), "fn", None):
-                return op
+                return None if dtype in HALVES and op in (np.add, np.multiply) else op
         return None
 
     def reduce(self, input: Any, axis: Any, combine_fn: Any, keep_dims: Any = False, **_: Any) -> Any:
@@ -765,9 +237,15 @@ class _Language:
         axis, keep_dims = _plain(axis), _plain(keep_dims)
         shape = tensors[0].handle.data.shape
         data = [np.moveaxis(t.handle.data, axis, 0) if axis is not None else t.handle.data.ravel() for t in tensors]
-        op = self._plain_op(combine_fn, "reduce") if single else None
-        if op is not None:
-            done = [op.reduce(data[0], axis=0, dtype=data[0].dtype)]
+        op = self._plain_op(combine_fn, data[0].dtype) if single else None
+        if op in (np.add, np.multiply):
+            total = data[0]
+            while total.shape[0] > 1:  # a tree: rounding does not depend on how NumPy walks through memory
+                half = total.shape[0] // 2
+                total = op(total[:half], total[half:])
+            done = [total[0]]
+        elif op is not None:
+            done = [op.reduce(data[0], axis=0)]
         else:
             types = [t.dtype for t in tensors]
             while data[0].shape[0] > 1:
@@ -788,7 +266,8 @@ class _Language:
         axis = _plain(axis)
         shape = input.handle.data.shape
         at = axis % len(shape)
-        places = np.arange(shape[at], dtype=np.int32).reshape([-1 if d == at else 1 for d in builtins.range(len(shape))])
+        along = [-1 if d == at else 1 for d in builtins.range(len(shape))]
+        places = np.arange(shape[at], dtype=np.int32).reshape(along)
         index = self.tensor(Handle(np.broadcast_to(places, shape)), self.core.block_type(self.core.int32, list(shape)))
         return self.reduce((input, index), axis, combine_fn, keep_dims)
 
@@ -799,15 +278,16 @@ class _Language:
         data = [np.moveaxis(t.handle.data, axis, 0) for t in tensors]
         if reverse:
             data = [x[::-1] for x in data]
-        op = self._plain_op(combine_fn, "scan") if single else None
+        op = self._plain_op(combine_fn, data[0].dtype) if single else None
         if op is not None:
             data = [op.accumulate(data[0], axis=0, dtype=data[0].dtype)]
         else:
             types = [t.dtype for t in tensors]
             step = 1
             while step < data[0].shape[0]:
-                later = self._combine(combine_fn, [x[:-step] for x in data], [x[step:] for x in data], types)
-                data = [np.concatenate([x[:step], y]) for x, y in zip(data, later, strict=True)]
+                before = [np.concatenate([x[:step], x[:-step]]) for x in data]  # full length: blocks are powers of two
+                later = self._combine(combine_fn, before, data, types)
+                data = [np.concatenate([x[:step], y[step:]]) for x, y in zip(data, later, strict=True)]
                 step *= 2
         if reverse:
             data = [x[::-1] for x in data]
@@ -886,7 +366,7 @@ def _language() -> _Language:
 
 @lru_cache(maxsize=1)
 def _element_types(of: _Language) -> dict[np.dtype, Any]:
-    return {kind: of.core.dtype(name) for name, kind in _BY_NAME.items()}
+    return {kind: of.core.dtype(name) for name, kind in ELEMENTS.items()}
 
 
 @lru_cache(maxsize=64)
@@ -900,6 +380,8 @@ def lift(value: Any) -> Any:
         return value
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return tuple(map(lift, value))
+    if isinstance(value, np.generic):
+        return value.item()
     known = _language().lifted.get(id(value))
     if known is not None:
         return known[1]
@@ -936,6 +418,7 @@ class Rewriter(ast.NodeTransformer):
 
     def __init__(self, name: str) -> None:
         self.kernel = name
+        self.loops = 0
 
     def _call(self, helper: str, *args: ast.expr) -> ast.Call:
         return ast.Call(ast.Name(f"__{helper}", ast.Load()), list(args), [])
@@ -963,6 +446,8 @@ class Rewriter(ast.NodeTransformer):
             return node
         value = self.visit(node.value)
         constant = ast.unparse(node.annotation).strip("'\"").endswith("constexpr")
+        if constant and self.loops:
+            raise SyntaxError(f"{self.kernel}: Triton lets a constexpr be assigned once, so not in a loop")
         return ast.Assign([node.target], self._call("plain" if constant else "assign", value))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
@@ -993,12 +478,24 @@ class Rewriter(ast.NodeTransformer):
             return self._call("plain", node)
         return node
 
-    def _condition(self, node: Any) -> Any:
+    def visit_If(self, node: Any) -> Any:
         self.generic_visit(node)
         node.test = self._call("truth", node.test)
         return node
 
-    visit_If = visit_While = visit_IfExp = _condition
+    visit_IfExp = visit_If
+
+    def visit_For(self, node: ast.For) -> Any:
+        self.loops += 1
+        self.generic_visit(node)
+        self.loops -= 1
+        return node
+
+    def visit_While(self, node: ast.While) -> Any:
+        self.loops += 1
+        self.visit_If(node)
+        self.loops -= 1
+        return node
 
 
 def _rewrite(fn: FunctionType) -> Callable[..., Any]:
@@ -1041,44 +538,6 @@ def _rewrite(fn: FunctionType) -> Callable[..., Any]:
 # The device
 
 
-class _Plan:
-    """How a launch's arguments become a kernel's parameters."""
-
-    __slots__ = ("body", "function", "names", "parameters")
-
-    def __init__(self, function: Any) -> None:
-        self.function = function  # keeps it alive: plans are kept by identity
-        fn = function.fn
-        self.body: Interpreted = lift(function)
-        self.parameters: list[tuple[str, bool, Any]] = []
-        for name, parameter in inspect.signature(fn).parameters.items():
-            kind = parameter.annotation
-            constant = "constexpr" in (kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind)))
-            self.parameters.append((name, constant, parameter.default))
-        self.names = frozenset(name for name, constant, _ in self.parameters if constant)
-
-    def bind(self, arguments: tuple[Any, ...], constants: Mapping[str, Any], convert: Callable[[Any], Any]) -> list[Any]:
-        unknown = constants.keys() - self.names - {"enable_fp_fusion"}
-        if unknown:
-            raise TypeError(f"no tl.constexpr parameter is called {', '.join(sorted(unknown))}")
-        given = iter(arguments)
-        out = []
-        for name, constant, default in self.parameters:
-            if constant:
-                value = constants.get(name, default)
-                if value is inspect.Parameter.empty:
-                    raise TypeError(f"the constant {name} is missing")
-                out.append(lift(value))
-            else:
-                value = next(given, default)
-                if value is inspect.Parameter.empty:
-                    raise TypeError(f"expected {len(self.parameters) - len(self.names)} arguments, got {len(arguments)}")
-                out.append(convert(value))
-        if next(given, inspect.Parameter.empty) is not inspect.Parameter.empty:
-            raise TypeError(f"expected {len(self.parameters) - len(self.names)} arguments, got {len(arguments)}")
-        return out
-
-
 class Interpreter(Backend):
     """Runs kernels in this process.  Programs run one after another, so few and large ones are fast."""
 
@@ -1088,7 +547,6 @@ class Interpreter(Backend):
 
     def __init__(self) -> None:
         language.modules()
-        self._plans: dict[int, _Plan] = {}
 
     def allocate(self, nbytes: int) -> Block:
         memory = np.empty(nbytes + 512, np.uint8)
@@ -1097,11 +555,11 @@ class Interpreter(Backend):
 
     def copy_in(self, ptr: int, array: np.ndarray) -> None:
         if array.nbytes:
-            np.asarray(_Memory(ptr, _WORD[1], array.nbytes))[:] = array.reshape(-1).view(np.uint8)
+            np.asarray(Memory(ptr, WORD[1], array.nbytes))[:] = array.reshape(-1).view(np.uint8)
 
     def copy_out(self, array: np.ndarray, ptr: int) -> None:
         if array.nbytes:
-            array.reshape(-1).view(np.uint8)[:] = np.asarray(_Memory(ptr, _WORD[1], array.nbytes))
+            array.reshape(-1).view(np.uint8)[:] = np.asarray(Memory(ptr, WORD[1], array.nbytes))
 
     def synchronize(self) -> None:
         """Nothing to wait for: launches return when they are done."""
@@ -1110,42 +568,54 @@ class Interpreter(Backend):
                constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
         """See ``Backend.launch``.  Raises RuntimeError naming the kernel for whatever goes wrong inside it."""
         real = language.real(function)
-        name = real.fn.__name__
+        kernel = language.signature(real)
         if not 1 <= len(grid) <= 3:
-            raise ValueError(f"{name}: expected a grid of 1 to 3 dimensions, got {grid}")
+            raise ValueError(f"{kernel.name}: expected a grid of 1 to 3 dimensions, got {grid}")
+        values = kernel.bind(arguments, constants)
         with language.lock, np.errstate(all="ignore"):
             builder = _language().builder
             before = builder.grid, builder.program, builder.regions
             try:
-                plan = self._plans.get(id(real))
-                if plan is None:
-                    plan = self._plans[id(real)] = _Plan(real)
-                regions: list[tuple[int, int]] = []
-                checked = [True]
-                bound = plan.bind(arguments, constants, lambda value: _argument(value, regions, checked))
-                builder.regions = regions if checked[0] else None
-                nx, ny, nz = builder.grid = (*grid, 1, 1)[:3]
-                body = plan.body
-                for x in range(nx):
-                    for y in range(ny):
-                        for z in range(nz):
-                            builder.program = (x, y, z)
-                            body(*bound)
+                body = lift(real)
+                bound = [lift(value) if constant else _argument(value)
+                         for value, (_, constant, _) in zip(values, kernel.parameters, strict=True)]
+                builder.regions = _regions(arguments)
+                builder.grid = (*grid, 1, 1)[:3]
+                for program in product(*map(range, builder.grid)):
+                    builder.program = program
+                    body(*bound)
             except Exception as error:
-                raise RuntimeError(f"{name}: {type(error).__name__}: {error}") from error
+                raise RuntimeError(f"{kernel.name}: {type(error).__name__}: {error}") from error
             finally:
                 builder.grid, builder.program, builder.regions = before
 
 
-def _argument(value: Any, regions: list[tuple[int, int]], checked: list[bool]) -> Any:
-    """A run-time parameter as kernels see it; the memory that it brings along is added to ``regions``."""
+def _regions(arguments: tuple[Any, ...]) -> list[tuple[int, int]] | None:
+    """[begin, end) of the memory behind the arguments; None where an argument does not say how large its memory is."""
+    out: list[tuple[int, int]] = []
+    for value in arguments:
+        if isinstance(value, tuple):
+            inner = _regions(value)
+            if inner is None:
+                return None
+            out += inner
+        elif hasattr(value, "ptr"):
+            block = getattr(value, "block", None)
+            if block is None:
+                return None
+            out.append((block.ptr, block.ptr + block.nbytes))
+    return out
+
+
+def _argument(value: Any) -> Any:
+    """A run-time parameter as kernels see it."""
     lang = _language()
     if value is None:
         return None
     if isinstance(value, np.generic):
         return lang.scalar(value)
     if isinstance(value, tuple):
-        return tuple(_argument(v, regions, checked) for v in value)
+        return tuple(map(_argument, value))
     if isinstance(value, bool):
         return lang.scalar(np.bool_(value))
     if isinstance(value, int):
@@ -1155,9 +625,4 @@ def _argument(value: Any, regions: list[tuple[int, int]], checked: list[bool]) -
     address, dtype = getattr(value, "ptr", None), getattr(value, "dtype", None)
     if address is None or dtype is None:
         raise TypeError(f"expected an array, a number, None or a tuple of these, got {type(value).__name__}")
-    block = getattr(value, "block", None)
-    if block is None:
-        checked[0] = False
-    else:
-        regions.append((block.ptr, block.ptr + block.nbytes))
     return lang.tensor(Handle(np.array([address], np.uint64), np.dtype(dtype)), _pointer_type(np.dtype(dtype)))

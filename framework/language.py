@@ -7,8 +7,9 @@ objects wherever a kernel refers to a stand-in, and hands out Triton's own funct
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ if TYPE_CHECKING:
     import triton.language as tl
     from triton.language.extra import libdevice
 
-    def jit(fn: Callable[..., Any]) -> Any: ...
+    def jit(fn: Callable[..., Any]) -> Any:
+        """Mark a function as a kernel or a part of one."""
 else:
     def jit(fn):
         """Mark a function as a kernel or a part of one.  Triton is not imported for it."""
@@ -146,7 +148,8 @@ def resolve(value: Any) -> Any:
 
 def is_triton_function(value: Any) -> bool:
     """Whether ``value`` is a function that ``triton.jit`` made."""
-    return type(value).__name__ in ("JITFunction", "InterpretedFunction") and type(value).__module__.startswith("triton.")
+    kind = type(value)
+    return kind.__name__ in ("JITFunction", "InterpretedFunction") and kind.__module__.startswith("triton.")
 
 
 def real(function: Any) -> Any:
@@ -216,3 +219,47 @@ def _settle(fn: FunctionType) -> None:
 
 def _replaced(value: Any) -> Any:
     return real(value) if is_triton_function(value) else resolve(value)
+
+
+class Signature:
+    """A kernel's parameters, and how the arguments of a launch fill them."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.name: str = function.fn.__name__
+        self.parameters: list[tuple[str, bool, Any]] = []  # name, whether tl.constexpr, default
+        for name, parameter in inspect.signature(function.fn).parameters.items():
+            kind = parameter.annotation
+            shown = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+            self.parameters.append((name, "constexpr" in shown, parameter.default))
+        self.constants = frozenset(name for name, constant, _ in self.parameters if constant)
+        self.expected = len(self.parameters) - len(self.constants)
+
+    def bind(self, arguments: tuple[Any, ...], constants: Mapping[str, Any]) -> list[Any]:
+        """One value for each parameter.  Raises TypeError where there are too few, too many or unknown ones."""
+        given = iter(arguments)
+        out = []
+        for name, constant, default in self.parameters:
+            value = constants.get(name, default) if constant else next(given, default)
+            if value is inspect.Parameter.empty:
+                if constant:
+                    raise TypeError(f"{self.name}: the constant {name} is missing")
+                raise TypeError(f"{self.name}: expected {self.expected} arguments, got {len(arguments)}")
+            out.append(value)
+        if len(arguments) > self.expected:
+            raise TypeError(f"{self.name}: expected {self.expected} arguments, got {len(arguments)}")
+        unknown = constants.keys() - self.constants
+        if unknown and unknown != {"enable_fp_fusion"}:
+            raise TypeError(f"{self.name}: no tl.constexpr parameter is called {', '.join(sorted(unknown))}")
+        return out
+
+
+_signatures: dict[int, Signature] = {}
+
+
+def signature(function: Any) -> Signature:
+    """The parameters of a function that ``real`` returned."""
+    found = _signatures.get(id(function))
+    if found is None:
+        found = _signatures[id(function)] = Signature(function)
+    return found

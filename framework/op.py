@@ -73,7 +73,8 @@ class Sample:
     A worked sample states its ``answers``: the outputs, then the gradient of each differentiable input for a
     gradient of ones at the first output; literal numbers, from the definition.  An error sample states the
     exception and the whole message that the public function ``raises``.  Floating inputs are given as float64
-    and tested in each of ``dtypes``; a sample that rests on a dtype of its own says ``dtypes=()``.
+    and tested in each of ``dtypes``; a sample that rests on a dtype of its own says ``dtypes=()``.  ``terms`` is the
+    greatest number of products or values that are added up in any element of an output or gradient.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Sample:
     answers: tuple[Any, ...] = ()
     raises: tuple[type[Exception], str] | None = None
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
+    terms: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,15 +16,18 @@ bfloat16 results are rounded once, at the end.
                  u < 1 in every dtype, and what rounds up to ``high`` becomes ``low``
     bernoulli    w < round(p * 2**32), as integers
     randint      low + ((high - low) * w) // 2**64 of the 64 bits; the bias is below (high - low) / 2**64
-    exponential  -ln((w + 0.5) / 2**32) / rate, but at least 2**-25 (float64: the top 53 bits, 2**-54)
-    normal       Box and Muller: elements 2j and 2j + 1 are r cos(a) and r sin(a), r = sqrt(-2 ln((w + 0.5) / 2**32)),
-                 where w is the word of element 2j and a / 2 pi are the bits of element 2j + 1 as a fraction
+    exponential  -ln((w + 0.5) / 2**32) / rate, the logarithm at least 2**-25 in size; for float64 w are the top 53
+                 bits, and these constants 2**53 and 2**-54.  w + 0.5 is rounded to the floating dtype first
+    normal       Box and Muller: elements 2j and 2j + 1 are r cos(a) and r sin(a).  r = sqrt(-2 ln of the same), w
+                 of element 2j.  The top bit of element 2j + 1's bits is the sign of r, and with v the others and N
+                 their number a = pi (v - 2**(N-1)) / 2**N
     randperm     the stable order of 64-bit keys, sorted on the host
 
 ln, sin and cos are polynomials here, built only from operations that IEEE 754 rounds exactly (+ - * / sqrt, integer
 operations, bit casts), and kernels are compiled without fused multiply-add.  Therefore NumPy, the interpreter and a
-GPU agree to the last bit.  Against exact arithmetic on the same bits a float32 normal is off by at most 4 ulp, a
-float64 one by at most 4 ulp (tests/framework/test_random.py measures it).  |normal| <= 6.77 in float32.
+GPU agree to the last bit.  Against exact arithmetic on the same bits a float32 normal is off by less than 5 ulp
+(0.84 in the root mean square), a float64 one by less than 4 (tests/framework/test_random.py measures it).  No
+float32 normal exceeds 6.77.
 
 Source: Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3"; Box, Muller (1958).  The
 coefficients are minimax fits of our own (Remez exchange on the relative error).
@@ -49,8 +52,6 @@ from .dtypes import bfloat16, bool_, dtype_of, float16
 from .language import cdiv, jit, next_power_of_2, tl
 from .launch import launch
 
-_MASK = 0xFFFFFFFF
-_SIGN = 0x80000000
 _CHUNK = 8192  # Philox blocks that the NumPy half holds in cache at a time
 
 # sin(pi x / 2) = x P(x^2) for |x| <= 1, and -2 ln((1 + s) / (1 - s)) = s P(s^2) for |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
@@ -67,7 +68,7 @@ SIN32, SIN64, LOG32, LOG64 = map(tl.constexpr, (_SIN32, _SIN64, _LOG32, _LOG64))
 
 
 class Key(NamedTuple):
-    """What one call's numbers follow from; ``base``, one int64 on the device, is added to ``stream`` where it is given."""
+    """What one call's numbers follow from; ``base``, one int64 on the device, is added to ``stream`` if given."""
 
     seed: int
     stream: int
@@ -98,7 +99,10 @@ class Generator:
         self._stream = 0
 
     def manual_seed(self, seed: int) -> Self:
-        """Begin anew with ``seed``, in [-2**63, 2**64); a negative one counts from 2**64 down.  Returns the generator."""
+        """Begin anew with ``seed``, in [-2**63, 2**64), of which a negative one counts down from 2**64.
+
+        Returns the generator.  Raises TypeError unless an integer, ValueError outside the range.
+        """
         if isinstance(seed, bool):
             raise TypeError("manual_seed: expected an integer, got a bool")
         try:
@@ -108,6 +112,7 @@ class Generator:
         if not -(2**63) <= number < 2**64:
             raise ValueError(f"manual_seed: expected a seed in [-2**63, 2**64), got {number}")
         with self._lock:
+            self._refuse_base("manual_seed")
             self._seed, self._stream = number % 2**64, 0
         return self
 
@@ -124,6 +129,7 @@ class Generator:
     def get_state(self) -> np.ndarray:
         """Seed and next stream: uint8 (16,), little-endian."""
         with self._lock:
+            self._refuse_base("get_state")
             return np.array([self._seed, self._stream], "<u8").view(np.uint8)
 
     def set_state(self, state: np.ndarray) -> None:
@@ -135,11 +141,13 @@ class Generator:
             raise RuntimeError(f"set_state: expected a state of shape (16,), got {state.shape}")
         words = np.ascontiguousarray(state).view("<u8")
         with self._lock:
+            self._refuse_base("set_state")
             self._seed, self._stream = int(words[0]), int(words[1])
 
     def reserve(self, count: int) -> int:
         """Take ``count`` streams that follow one another and return the first."""
         with self._lock:
+            self._refuse_base("reserve")
             first = self._stream
             self._stream = (first + count) % 2**64
         return first
@@ -153,15 +161,14 @@ class Generator:
 
     @contextmanager
     def relative(self, base: DeviceArray) -> Iterator[Callable[[], int]]:
-        """Meanwhile count streams from 0 and let kernels add ``base``, one int64 on the device; the streams are not used up.
+        """Meanwhile count streams from 0, without using them up, and let kernels add ``base``, one int64 on the device.
 
         This is for graphs: whoever replays the calls made meanwhile first writes ``reserve(count())`` to ``base``, and
         gets the numbers that the same calls would have given directly.  ``count``, which is yielded, tells how many
-        streams were drawn.  Raises RuntimeError inside another ``relative``.
+        streams were drawn.  Inside, ``relative`` and whatever reads or sets the state raise RuntimeError.
         """
         with self._lock:
-            if self._base is not None:
-                raise RuntimeError("relative: the generator already counts from another base")
+            self._refuse_base("relative")
             held, self._stream, self._base = self._stream, 0, base
         drawn = None
         try:
@@ -170,6 +177,10 @@ class Generator:
             with self._lock:
                 drawn = self._stream
                 self._stream, self._base = held, None
+
+    def _refuse_base(self, name: str) -> None:
+        if self._base is not None:
+            raise RuntimeError(f"{name}: not while the generator counts streams from a base, as it does inside a graph")
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, stream={self._stream})"
@@ -208,33 +219,28 @@ def set_rng_state(state: np.ndarray) -> None:
 # NumPy: the words
 
 
-def _rounds(c0: np.ndarray, c1: np.ndarray, c2: np.ndarray, c3: np.ndarray, seed: int) -> None:
-    """Turn counters into random words, in place: four uint64 arrays (n,) that hold 32 bits an element."""
-    k0, k1 = seed & _MASK, seed >> 32
-    p0, p1 = np.empty_like(c0), np.empty_like(c0)
-    half, mask = np.uint64(32), np.uint64(_MASK)
-    for _ in range(10):
-        np.multiply(c0, np.uint64(0xD2511F53), out=p0)
-        np.multiply(c2, np.uint64(0xCD9E8D57), out=p1)
-        np.right_shift(p1, half, out=c0)
-        np.bitwise_xor(c0, c1, out=c0)
-        np.bitwise_xor(c0, np.uint64(k0), out=c0)
-        np.right_shift(p0, half, out=c2)
-        np.bitwise_xor(c2, c3, out=c2)
-        np.bitwise_xor(c2, np.uint64(k1), out=c2)
-        np.bitwise_and(p1, mask, out=c1)
-        np.bitwise_and(p0, mask, out=c3)
-        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+_FACTORS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
+_STEPS = np.array([[[0x9E3779B9 * r % 2**32], [0xBB67AE85 * r % 2**32]] for r in range(10)], np.uint64)
+_HALF, _LOW = np.array(32, np.uint64), np.array(0xFFFFFFFF, np.uint64)
 
 
 def philox_numpy(seed: int, stream: int, offset: np.ndarray) -> np.ndarray:
     """The four words of the blocks at ``offset``, uint64 (n,): uint32 (4, n)."""
-    words = np.empty((4, offset.size), np.uint64)
-    np.bitwise_and(offset, np.uint64(_MASK), out=words[0])
-    np.right_shift(offset, np.uint64(32), out=words[1])
-    words[2] = stream & _MASK
-    words[3] = stream >> 32
-    _rounds(*words, seed)
+    words = np.empty((4, offset.size), np.uint64)  # 32 bits an element, so that products fit
+    even, odd = words[0::2], words[1::2]
+    np.bitwise_and(offset, _LOW, out=even[0])
+    np.right_shift(offset, _HALF, out=odd[0])
+    even[1] = stream & 0xFFFFFFFF
+    odd[1] = stream >> 32
+    product = np.empty_like(even)
+    crossed = product[::-1]
+    keys = (_STEPS + np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint64)) & _LOW
+    for key in keys:
+        np.multiply(even, _FACTORS, out=product)
+        np.right_shift(crossed, _HALF, out=even)
+        np.bitwise_xor(even, odd, out=even)
+        np.bitwise_xor(even, key, out=even)
+        np.bitwise_and(crossed, _LOW, out=odd)
     return words.astype("<u4")
 
 
@@ -327,8 +333,8 @@ def normals32_numpy(words: np.ndarray) -> np.ndarray:
 
 def normals64_numpy(words: np.ndarray) -> np.ndarray:
     """uint32 (4, n) -> standard normals, float64 (2n,)."""
-    bits = bits64_numpy(words).reshape(-1, 2)
-    return np.stack(_normals_numpy(np.ascontiguousarray(bits[:, 0]), np.ascontiguousarray(bits[:, 1])), axis=1).reshape(-1)
+    radius, angle = np.ascontiguousarray(bits64_numpy(words).reshape(-1, 2).T)
+    return np.stack(_normals_numpy(radius, angle), axis=1).reshape(-1)
 
 
 def _uniform_numpy(bits: np.ndarray, low: Any, high: Any, scale: Any, *, digits: int, dtype: np.dtype) -> np.ndarray:
@@ -365,12 +371,11 @@ def keep_numpy(bits: np.ndarray, threshold: Any) -> np.ndarray:
 
 def _integers_numpy(bits: np.ndarray, low: Any, span: Any) -> np.ndarray:
     """low + the upper 64 bits of bits * span, by halves: the product of two uint64 has 128 bits."""
-    half, mask = np.uint64(32), np.uint64(_MASK)
     span = span.view(np.uint64)
-    b0, b1, s0, s1 = bits & mask, bits >> half, span & mask, span >> half
-    middle = b1 * s0 + (b0 * s0 >> half)
-    lower = (middle & mask) + b0 * s1
-    return (b1 * s1 + (middle >> half) + (lower >> half)).view(np.int64) + low
+    b0, b1, s0, s1 = bits & _LOW, bits >> _HALF, span & _LOW, span >> _HALF
+    middle = b1 * s0 + (b0 * s0 >> _HALF)
+    lower = (middle & _LOW) + b0 * s1
+    return (b1 * s1 + (middle >> _HALF) + (lower >> _HALF)).view(np.int64) + low
 
 
 # Triton: the words.  Scalars: seed, stream int64; start int64, a multiple of 4
@@ -378,7 +383,7 @@ def _integers_numpy(bits: np.ndarray, low: Any, span: Any) -> np.ndarray:
 
 @jit
 def philox(seed, stream, offset):
-    # offset int64 (N,) -> four words, uint32 (N,)
+    """The four words, uint32 (N,), of the blocks at ``offset``, int64 (N,)."""
     offset = offset.to(tl.uint64)
     c0 = offset.to(tl.uint32)
     c1 = (offset >> 32).to(tl.uint32)
@@ -400,7 +405,7 @@ def philox(seed, stream, offset):
 
 @jit
 def stream_of(stream, base):
-    # base: None, or a pointer to what is added to stream (one int64)
+    """``stream``, with what ``base`` points to (one int64) added unless it is None."""
     if base is not None:
         stream += tl.load(base)
     return stream
@@ -408,7 +413,7 @@ def stream_of(stream, base):
 
 @jit
 def bits32_at(seed, stream, index):
-    # index int64 (N,), elements in any order -> uint32 (N,); a whole Philox for each
+    """The uint32 of the elements ``index``, int64 (N,), in any order; a whole Philox for each."""
     w0, w1, w2, w3 = philox(seed, stream, index >> 2)
     word = index & 3
     return tl.where(word < 2, tl.where(word == 0, w0, w1), tl.where(word == 2, w2, w3))
@@ -416,7 +421,7 @@ def bits32_at(seed, stream, index):
 
 @jit
 def bits32(seed, stream, start, BLOCK: tl.constexpr):
-    # elements start, start + 1, ... -> uint32 (BLOCK,); a quarter of a Philox for each
+    """uint32 (BLOCK,) of the elements start, start + 1, ...; a quarter of a Philox for each."""
     w0, w1, w2, w3 = philox(seed, stream, (start >> 2) + tl.arange(0, BLOCK // 4))
     return tl.interleave(tl.interleave(w0, w2), tl.interleave(w1, w3))
 
@@ -428,7 +433,7 @@ def _two_words(low, high):
 
 @jit
 def bits64(seed, stream, start, BLOCK: tl.constexpr):
-    # elements start, start + 1, ... -> uint64 (BLOCK,)
+    """uint64 (BLOCK,) of the elements start, start + 1, ...; half a Philox for each."""
     w0, w1, w2, w3 = philox(seed, stream, (start >> 1) + tl.arange(0, BLOCK // 2))
     return tl.interleave(_two_words(w0, w1), _two_words(w2, w3))
 
@@ -445,7 +450,7 @@ def _polynomial(z, COEFFICIENTS: tl.constexpr):
 
 
 @jit
-def minus_two_log32(w):
+def _minus_two_log32(w):
     # uint32 -> -2 ln((w + 0.5) / 2**32), float32
     bits = ((w.to(tl.float32) + 0.5) * 2.3283064365386963e-10).to(tl.int32, bitcast=True)
     exponent = (bits - 0x3F3504F3) >> 23
@@ -455,7 +460,7 @@ def minus_two_log32(w):
 
 
 @jit
-def minus_two_log64(w):
+def _minus_two_log64(w):
     # uint64 -> -2 ln((w // 2**11 + 0.5) / 2**53), float64
     bits = (((w >> 11).to(tl.float64) + 0.5) * 1.1102230246251565e-16).to(tl.int64, bitcast=True)
     exponent = (bits - 0x3FE6A09E667F3BCD) >> 52
@@ -471,8 +476,8 @@ def _sine(x, COEFFICIENTS: tl.constexpr):
 
 @jit
 def two_normals32(radius, angle):
-    # two words, uint32 -> two standard normals, float32
-    r = tl.sqrt_rn(minus_two_log32(radius))
+    """Two standard normals, float32, from two words, uint32."""
+    r = tl.sqrt_rn(_minus_two_log32(radius))
     r = (r.to(tl.uint32, bitcast=True) | (angle & 0x80000000)).to(tl.float32, bitcast=True)
     t = (angle & 0x7FFFFFFF).to(tl.int32) - 0x40000000
     x = _sine((0x40000000 - tl.abs(t)).to(tl.float32) * 9.313225746154785e-10, SIN32)
@@ -482,8 +487,8 @@ def two_normals32(radius, angle):
 
 @jit
 def two_normals64(radius, angle):
-    # two words, uint64 -> two standard normals, float64
-    r = tl.sqrt(minus_two_log64(radius))
+    """Two standard normals, float64, from two words, uint64."""
+    r = tl.sqrt(_minus_two_log64(radius))
     r = (r.to(tl.uint64, bitcast=True) | (angle & 0x8000000000000000)).to(tl.float64, bitcast=True)
     t = (angle & 0x7FFFFFFFFFFFFFFF).to(tl.int64) - 0x4000000000000000
     x = _sine((0x4000000000000000 - tl.abs(t)).to(tl.float64) * 2.168404344971009e-19, SIN64)
@@ -493,7 +498,7 @@ def two_normals64(radius, angle):
 
 @jit
 def normals32(seed, stream, start, BLOCK: tl.constexpr):
-    # elements start, start + 1, ... -> standard normals, float32 (BLOCK,)
+    """Standard normals, float32 (BLOCK,), of the elements start, start + 1, ..."""
     w0, w1, w2, w3 = philox(seed, stream, (start >> 2) + tl.arange(0, BLOCK // 4))
     x, y = two_normals32(tl.interleave(w0, w2), tl.interleave(w1, w3))
     return tl.interleave(x, y)
@@ -501,14 +506,14 @@ def normals32(seed, stream, start, BLOCK: tl.constexpr):
 
 @jit
 def normals64(seed, stream, start, BLOCK: tl.constexpr):
-    # elements start, start + 1, ... -> standard normals, float64 (BLOCK,)
+    """Standard normals, float64 (BLOCK,), of the elements start, start + 1, ..."""
     w0, w1, w2, w3 = philox(seed, stream, (start >> 1) + tl.arange(0, BLOCK // 2))
     x, y = two_normals64(_two_words(w0, w1), _two_words(w2, w3))
     return tl.interleave(x, y)
 
 
 @jit
-def raw(bits):
+def _raw(bits):
     return bits
 
 
@@ -519,48 +524,48 @@ def _between(u, low, high, scale, DTYPE: tl.constexpr):
 
 
 @jit
-def uniform_float64(bits, low, high, scale):
+def _uniform_float64(bits, low, high, scale):
     return _between((bits >> 11).to(tl.float64) * 1.1102230246251565e-16, low, high, scale, tl.float64)
 
 
 @jit
-def uniform_float32(bits, low, high, scale):
+def _uniform_float32(bits, low, high, scale):
     return _between((bits >> 8).to(tl.float32) * 5.960464477539063e-08, low, high, scale, tl.float32)
 
 
 @jit
-def uniform_float16(bits, low, high, scale):
+def _uniform_float16(bits, low, high, scale):
     return _between((bits >> 21).to(tl.float32) * 0.00048828125, low, high, scale, tl.float16)
 
 
 @jit
-def uniform_bfloat16(bits, low, high, scale):
+def _uniform_bfloat16(bits, low, high, scale):
     return _between((bits >> 24).to(tl.float32) * 0.00390625, low, high, scale, tl.bfloat16)
 
 
 @jit
-def scaled(z, mean, std):
+def _scaled(z, mean, std):
     return z * std + mean
 
 
 @jit
-def exponential32(bits, scale):
-    return tl.maximum(minus_two_log32(bits) * 0.5, 2.9802322387695312e-08) * scale
+def _exponential32(bits, scale):
+    return tl.maximum(_minus_two_log32(bits) * 0.5, 2.9802322387695312e-08) * scale
 
 
 @jit
-def exponential64(bits, scale):
-    return tl.maximum(minus_two_log64(bits) * 0.5, 5.551115123125783e-17) * scale
+def _exponential64(bits, scale):
+    return tl.maximum(_minus_two_log64(bits) * 0.5, 5.551115123125783e-17) * scale
 
 
 @jit
 def keep(bits, threshold):
-    # uint32, int64 scalar -> whether an element survives: bits < threshold
+    """Whether an element survives: ``bits``, uint32, below ``threshold``, an int64 scalar."""
     return bits.to(tl.int64) < threshold
 
 
 @jit
-def integers(bits, low, span):
+def _integers(bits, low, span):
     # low + the upper 64 bits of bits * span, by halves: the product of two uint64 has 128 bits
     span = span.to(tl.uint64)
     b0 = bits & 0xFFFFFFFF
@@ -575,7 +580,8 @@ def integers(bits, low, span):
 @jit
 def random_fill(out, n, first, seed, stream, base, settings, SOURCE: tl.constexpr, F: tl.constexpr,
                 BLOCK: tl.constexpr):
-    # out (n,), any dtype; base None or int64 (1,); grid (cdiv(n, BLOCK),)
+    """Elements first, first + 1, ... of a stream: F(SOURCE's value, *settings)."""
+    # out (n,), any dtype · base None or int64 (1,) · settings scalars · one program per BLOCK elements
     start = tl.program_id(0).to(tl.int64) * BLOCK
     offsets = start + tl.arange(0, BLOCK)
     value = F(SOURCE(seed, stream_of(stream, base), first + start, BLOCK), *settings)
@@ -596,7 +602,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Distribution:
-    """What an element is made of (``source``), and how: ``numpy`` and ``triton`` of the source's value and the settings."""
+    """What an element is made from (``source``) and how: a function of that and the settings, told twice."""
 
     source: Source
     numpy: Callable[..., np.ndarray]
@@ -608,19 +614,19 @@ BITS64 = Source(2, bits64_numpy, bits64)
 NORMALS32 = Source(4, normals32_numpy, normals32)
 NORMALS64 = Source(2, normals64_numpy, normals64)
 
-RAW32 = Distribution(BITS32, lambda bits: bits, raw)
-RAW64 = Distribution(BITS64, lambda bits: bits, raw)
+RAW32 = Distribution(BITS32, lambda bits: bits, _raw)
+RAW64 = Distribution(BITS64, lambda bits: bits, _raw)
 KEEP = Distribution(BITS32, keep_numpy, keep)
-INTEGERS = Distribution(BITS64, _integers_numpy, integers)
+INTEGERS = Distribution(BITS64, _integers_numpy, _integers)
 UNIFORM = {
-    "float64": Distribution(BITS64, partial(_uniform_numpy, digits=53, dtype=np.dtype(np.float64)), uniform_float64),
-    "float32": Distribution(BITS32, partial(_uniform_numpy, digits=24, dtype=np.dtype(np.float32)), uniform_float32),
-    "float16": Distribution(BITS32, partial(_uniform_numpy, digits=11, dtype=float16.numpy), uniform_float16),
-    "bfloat16": Distribution(BITS32, partial(_uniform_numpy, digits=8, dtype=bfloat16.numpy), uniform_bfloat16),
+    "float64": Distribution(BITS64, partial(_uniform_numpy, digits=53, dtype=np.dtype(np.float64)), _uniform_float64),
+    "float32": Distribution(BITS32, partial(_uniform_numpy, digits=24, dtype=np.dtype(np.float32)), _uniform_float32),
+    "float16": Distribution(BITS32, partial(_uniform_numpy, digits=11, dtype=float16.numpy), _uniform_float16),
+    "bfloat16": Distribution(BITS32, partial(_uniform_numpy, digits=8, dtype=bfloat16.numpy), _uniform_bfloat16),
 }
-NORMAL = {False: Distribution(NORMALS32, _scaled_numpy, scaled), True: Distribution(NORMALS64, _scaled_numpy, scaled)}
-EXPONENTIAL = {False: Distribution(BITS32, _exponential_numpy, exponential32),
-               True: Distribution(BITS64, _exponential_numpy, exponential64)}
+NORMAL = {False: Distribution(NORMALS32, _scaled_numpy, _scaled), True: Distribution(NORMALS64, _scaled_numpy, _scaled)}
+EXPONENTIAL = {False: Distribution(BITS32, _exponential_numpy, _exponential32),
+               True: Distribution(BITS64, _exponential_numpy, _exponential64)}
 
 
 def fill(draw: Distribution, shape: tuple[int, ...], dtype: np.dtype, where: device, key: Key,
@@ -648,14 +654,16 @@ def fill(draw: Distribution, shape: tuple[int, ...], dtype: np.dtype, where: dev
     for begin in range(0, n, step):
         end = min(begin + step, n)
         blocks = np.arange((first + begin) // per_block, (first + end - 1) // per_block + 1, dtype=np.uint64)
-        values = draw.numpy(draw.source.numpy(philox_numpy(key.seed, key.stream, blocks)), *settings)
-        flat[begin:end] = values[: end - begin]
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is an answer, as in kernels
+            values = draw.numpy(draw.source.numpy(philox_numpy(key.seed, key.stream, blocks)), *settings)
+            flat[begin:end] = values[: end - begin]
     return flat.reshape(shape)
 
 
-def _real(dtype: np.dtype) -> Any:
-    """The NumPy scalar type in which numbers of a floating dtype are computed."""
-    return np.float64 if dtype.itemsize == 8 else np.float32
+def _real(dtype: np.dtype, value: float) -> Any:
+    """``value`` as the NumPy scalar in which numbers of a floating dtype are computed."""
+    with np.errstate(over="ignore"):
+        return np.float64(value) if dtype.itemsize == 8 else np.float32(value)
 
 
 def _floating(name: str, dtype: Any) -> np.dtype:
@@ -678,25 +686,24 @@ def uniform(shape: tuple[int, ...], dtype: Any, where: device, key: Key, low: fl
     Raises RuntimeError where low > high or their distance is not finite in ``dtype``.
     """
     kind = _floating("uniform", dtype)
-    real = _real(kind)
     with np.errstate(over="ignore"):
-        bounds = np.array([low, high]).astype(kind).astype(real)  # as the dtype holds them
+        lowest, highest = (_real(kind, x) for x in np.array([low, high]).astype(kind))  # as the dtype holds them
     if not low <= high:
         raise RuntimeError(f"uniform: expected low <= high, got low={low} and high={high}")
-    span = float(bounds[1]) - float(bounds[0])
+    span = float(highest) - float(lowest)
     if not span <= float(ml_dtypes.finfo(kind).max):
         raise RuntimeError(f"uniform: the distance from low={low} to high={high} is not finite in {kind}")
-    return fill(UNIFORM[kind.name], shape, kind, where, key, bounds[0], bounds[1], real(span), first=first)
+    return fill(UNIFORM[kind.name], shape, kind, where, key, lowest, highest, _real(kind, span), first=first)
 
 
 def normal(shape: tuple[int, ...], dtype: Any, where: device, key: Key, mean: float = 0.0, std: float = 1.0,
            first: int = 0) -> RawArray:
     """Normally distributed numbers of a floating dtype.  Raises RuntimeError where std < 0."""
     kind = _floating("normal", dtype)
-    real = _real(kind)
     if not std >= 0:
         raise RuntimeError(f"normal: expected std >= 0, got {std}")
-    return fill(NORMAL[kind.itemsize == 8], shape, kind, where, key, real(mean), real(std), first=first)
+    return fill(NORMAL[kind.itemsize == 8], shape, kind, where, key, _real(kind, mean), _real(kind, std),
+                first=first)
 
 
 def exponential(shape: tuple[int, ...], dtype: Any, where: device, key: Key, rate: float = 1.0,
@@ -708,7 +715,7 @@ def exponential(shape: tuple[int, ...], dtype: Any, where: device, key: Key, rat
     kind = _floating("exponential", dtype)
     if not rate > 0:
         raise RuntimeError(f"exponential: expected rate > 0, got {rate}")
-    return fill(EXPONENTIAL[kind.itemsize == 8], shape, kind, where, key, _real(kind)(1.0 / rate), first=first)
+    return fill(EXPONENTIAL[kind.itemsize == 8], shape, kind, where, key, _real(kind, 1.0 / rate), first=first)
 
 
 def threshold(p: float) -> np.int64:
@@ -743,7 +750,8 @@ def randint(shape: tuple[int, ...], low: int, high: int, dtype: Any, where: devi
     else:
         least, most = int(np.iinfo(kind.numpy).min), int(np.iinfo(kind.numpy).max)
     if low < least or high - 1 > most:
-        raise RuntimeError(f"randint: {kind.name} holds integers from {least} to {most}, got low={low} and high={high}")
+        raise RuntimeError(
+            f"randint: {kind.name} holds integers from {least} to {most}, got low={low} and high={high}")
     return fill(INTEGERS, shape, kind.numpy, where, key, np.int64(low), _int64(high - low), first=first)
 
 

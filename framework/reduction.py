@@ -32,8 +32,14 @@ def plus(a, b):
 
 
 @jit
+def add_up(block):
+    """The sum of each row of a block: what ``plus`` makes of it.  ``tl.reduce`` wants its function by name."""
+    return tl.sum(block, axis=1)
+
+
+@jit
 def _reduce(out_ptr, in_ptr, M, R, per_split, identity, factor, kept_shape, kept_strides, shape, strides,
-            MAP: tl.constexpr, COMBINE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+            MAP: tl.constexpr, COMBINE: tl.constexpr, FOLD: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
     # in: M rows of R elements, any strides · out (splits, M), row-major
     # one program per BLOCK_M rows and split of R
     m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -47,7 +53,7 @@ def _reduce(out_ptr, in_ptr, M, R, per_split, identity, factor, kept_shape, kept
         x = tl.load(in_ptr + base[:, None] + offset_of(r, shape, strides)[None, :], mask=mask)
         x = tl.where(mask, MAP(widen(x).to(acc.dtype)), acc * 0 + identity)
         acc = COMBINE(acc, x)
-    result = tl.reduce(acc, 1, COMBINE)
+    result = FOLD(acc)
     if factor is not None:
         result = result * factor
     tl.store(out_ptr + tl.program_id(1).to(tl.int64) * M + m, result.to(out_ptr.dtype.element_ty), mask=m < M)
@@ -86,10 +92,11 @@ def blocks(M: int, R: int, backend: Any, most: int | None = None) -> tuple[int, 
 
 
 def reduce(input: DeviceArray, dims: Ints, keepdim: bool, combine: Any, identity: float | int | bool,
-           map: Any = same, acc: np.dtype | None = None, result: np.dtype | None = None,
+           fold: Any = add_up, map: Any = same, acc: np.dtype | None = None, result: np.dtype | None = None,
            factor: float | None = None) -> DeviceArray:
     """Fold ``input`` along ``dims`` with ``combine(a, b)``, applied to ``map(value)``, from ``identity``.
 
+    ``fold(block)`` combines each row of a 2-d block in the same way (``add_up`` for ``plus``).
     Values are carried in ``acc`` (by default the accumulator of the input's dtype), multiplied by ``factor`` at the
     end where one is given, and stored as ``result`` (by default the input's dtype).
     """
@@ -107,14 +114,14 @@ def reduce(input: DeviceArray, dims: Ints, keepdim: bool, combine: Any, identity
     last = None if factor is None else number(factor)
     if splits <= 1:
         launch(_reduce, (rows, 1), out, input, M, R, max(R, 1), number(identity), last, kept, kept_strides, shape, strides,
-               MAP=map, COMBINE=combine, BLOCK_M=block_m, BLOCK_R=block_r)
+               MAP=map, COMBINE=combine, FOLD=fold, BLOCK_M=block_m, BLOCK_R=block_r)
         return out
     per_split = cdiv(cdiv(R, splits), block_r) * block_r
     splits = cdiv(R, per_split)
     partial = empty_like(input, (splits, M), carried)
     launch(_reduce, (rows, splits), partial, input, M, R, per_split, number(identity), None, kept, kept_strides, shape,
-           strides, MAP=map, COMBINE=combine, BLOCK_M=block_m, BLOCK_R=block_r)
+           strides, MAP=map, COMBINE=combine, FOLD=fold, BLOCK_M=block_m, BLOCK_R=block_r)
     block_m, block_r = blocks(M, splits, input.backend)
     launch(_reduce, (cdiv(M, block_m), 1), out, partial, M, splits, splits, number(identity), last, (M,), (1,), (splits,),
-           (M,), MAP=same, COMBINE=combine, BLOCK_M=block_m, BLOCK_R=block_r)
+           (M,), MAP=same, COMBINE=combine, FOLD=fold, BLOCK_M=block_m, BLOCK_R=block_r)
     return out

@@ -24,3 +24,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def rng() -> np.random.Generator:
     """NumPy's generator, in the same state at the beginning of each test."""
     return np.random.default_rng(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many rows, samples, comparisons and kernels were checked."""
+    counts: dict[str, set[str]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            counts.setdefault(name, set()).add(str(value))
+    if counts:
+        terminalreporter.write_sep("-", "checked")
+        for name in sorted(counts):
+            terminalreporter.write_line(f"{len(counts[name]):7d} {name}")

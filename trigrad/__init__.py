@@ -20,3 +20,4 @@ from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .autograd import tensor as tensor
+from .framework import cuda as cuda

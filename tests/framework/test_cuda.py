@@ -6,8 +6,10 @@ import os
 import sys
 import threading
 import time
+import warnings
 from types import SimpleNamespace
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -261,7 +263,7 @@ def test_a_driver_that_does_not_start(driver):
 @pytest.mark.nodriver
 def test_a_device_the_driver_refuses(driver):
     driver.fail("cuDevicePrimaryCtxRetain", 2)
-    with pytest.raises(RuntimeError, match="cuda: cuda:0 cannot be used: CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(RuntimeError, match="cuda: cuda:0 cannot be used: "):
         backend(device("cuda"))
     assert backend(device("cuda")).device is device("cuda:0")
 
@@ -286,7 +288,8 @@ def test_devices_are_described(driver):
     assert cuda.device_count() == 3
     assert cuda.current_device() == 0
     assert cuda.get_device_name() == "No-op device 0"
-    assert cuda.get_device_name(2) == cuda.get_device_name("cuda:2") == cuda.get_device_name(device("cuda", 2)) == "No-op device 2"
+    for third in (2, "cuda:2", device("cuda", 2)):
+        assert cuda.get_device_name(third) == "No-op device 2"
     assert cuda.get_device_capability() == (9, 0)
     assert cuda.get_device_properties() == cuda.DeviceProperties("No-op device 0", 9, 0, 80 << 30, 132)
     for wrong in (3, -1, "cuda:3"):
@@ -441,6 +444,22 @@ def test_out_of_memory(driver):
     assert empty((60 * MIB,), byte, gpu).nbytes == 60 * MIB
 
 
+@pytest.mark.nodriver(NODRIVER_POOLS="0", NODRIVER_MEMORY=str(64 * MIB))
+def test_a_device_without_memory_pools(driver):
+    gpu = backend(device("cuda"))
+    data = np.arange(1000)
+    array = from_numpy(data, gpu)
+    np.testing.assert_array_equal(array.numpy(), data)
+    assert driver.calls("cuMemAlloc") == 1
+    large = empty((40 * MIB,), np.dtype(np.uint8), gpu)
+    del large
+    large = empty((50 * MIB,), np.dtype(np.uint8), gpu)
+    del large, array
+    cuda.empty_cache()
+    assert driver.allocated() == 0
+    assert driver.calls("cuMemAllocFromPoolAsync") == driver.calls("cuMemPoolTrimTo") == 0
+
+
 @pytest.mark.nodriver
 def test_failures_of_the_driver_are_told(driver):
     gpu = backend(device("cuda"))
@@ -510,6 +529,11 @@ def test_arguments_reach_the_driver(driver):
     assert driver.launch().values("QQqdQQ") == (out.ptr, x.ptr, 1 << 40, 0.1, 0, 0)
     start(gpu, out, x, np.int64(-5), np.float32(2))
     assert driver.launch().values("QQqfQQ") == (out.ptr, x.ptr, -5, 2.0, 0, 0)
+    start(gpu, out, x, np.uint64((1 << 64) - 1), np.float16(1.5))
+    launch = driver.launch()
+    assert launch.values("QQQeQQ") == (out.ptr, x.ptr, (1 << 64) - 1, 1.5, 0, 0)
+    start(gpu, out, x, 7, ml_dtypes.bfloat16(1.5))
+    assert driver.launch().parameters[3] == b"\xc0\x3f"
     start(gpu, out, x.viewed(lambda a: a[3:, ...]), 997, np.float32(2))
     assert driver.launch().values("QQifQQ") == (out.ptr, x.ptr + 12, 997, 2.0, 0, 0)
 
@@ -519,7 +543,8 @@ def test_tuples_and_none_are_flattened(driver):
     gpu = backend(device("cuda"))
     arrays = [empty((1,), np.dtype(np.int64), gpu) for _ in range(3)]
     out, a, b = arrays
-    gpu.launch(gather, (1,), (out, (a, b), None, (10, 20), ((1, 2), (3, 4)), 1 << 33, np.bool_(True)), {"FACTOR": 3}, 1, 1)
+    arguments = (out, (a, b), None, (10, 20), ((1, 2), (3, 4)), 1 << 33, np.bool_(True))
+    gpu.launch(gather, (1,), arguments, {"FACTOR": 3}, 1, 1)
     launch = driver.launch()
     assert launch.values("QQQiiiiiiq?QQ") == (out.ptr, a.ptr, b.ptr, 10, 20, 1, 2, 3, 4, 1 << 33, True, 0, 0)
 
@@ -565,7 +590,7 @@ def test_constants_that_compare_equal_have_plans_of_their_own(driver):
         assert loads(factor) == 0
     key: list = []
     cuda._read_constant((1, (2.0, None)), key)
-    assert key == [tuple, 2, int, 1, tuple, 2, float, (2.0).hex(), type(None), None]
+    assert key == [tuple, 2, int, 1, tuple, 2, float, (2.0).hex(), type(None), id(None)]
 
 
 @pytest.mark.nodriver
@@ -579,8 +604,9 @@ def test_grids(driver):
     start(gpu, out, x, 64, np.float32(1), grid=(0,))
     start(gpu, out, x, 64, np.float32(1), grid=(5, 0))
     assert driver.launches() == before
+    message = r"scale: grid \(.*\) is larger than cuda:0 allows, \(2147483647, 65535, 65535\)"
     for grid in [(1, 65536), (1 << 31,), (-1,), (1, 1, 1, 1)]:
-        with pytest.raises(RuntimeError, match=r"scale: grid \(.*\) is larger than cuda:0 allows, \(2147483647, 65535, 65535\)"):
+        with pytest.raises(RuntimeError, match=message):
             start(gpu, out, x, 64, np.float32(1), grid=grid)
     for n in range(1, 4200):  # configurations are dropped, not hoarded
         start(gpu, out, x, 64, np.float32(1), grid=(n,))
@@ -615,7 +641,8 @@ def test_a_launch_that_fails(driver):
     start(gpu, out, x, 64, np.float32(1))
     driver.fail("cuLaunchKernelEx", 701)
     driver.fail("cuLaunchKernel", 701)
-    with pytest.raises(RuntimeError, match=r"scale: launching \(4,\) programs on cuda:0: CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"):
+    message = r"scale: launching \(4,\) programs on cuda:0: CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"
+    with pytest.raises(RuntimeError, match=message):
         start(gpu, out, x, 64, np.float32(1))
     with pytest.raises(TypeError, match="launch: expected an array, a number, None or a tuple of these, got str"):
         gpu.launch(scale, (1,), (out, x, "64", 1.0), {"BLOCK": 64}, 4, 3)
@@ -667,7 +694,9 @@ def test_other_threads_may_use_a_device(driver):
 
 @pytest.mark.nodriver(NODRIVER_VERSION="12040")
 def test_a_driver_for_cuda_12(driver):
-    gpu = backend(device("cuda"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # cuda-bindings for CUDA 13 prefers its own driver
+        gpu = backend(device("cuda"))
     x = from_numpy(np.arange(64, dtype=np.float32), gpu)
     start(gpu, x, x, 64, np.float32(1))
     assert driver.launch().name == "scale"

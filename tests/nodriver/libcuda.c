@@ -8,6 +8,7 @@
  * Environment, read when the driver is first called:
  *   NODRIVER_DEVICES  number of devices (2)          NODRIVER_VERSION  version it claims to have (13000)
  *   NODRIVER_MEMORY   bytes on each device (80 GiB)  NODRIVER_INIT     what cuInit returns (0)
+ *   NODRIVER_POOLS    0: no stream-ordered memory
  *   NODRIVER_LOG      1: name the functions that are asked for and not here
  * The nodriver_* functions at the end read the records and make chosen calls fail; nodriver.py speaks to them.
  *
@@ -100,22 +101,23 @@ static CUresult enter(const char *name, struct call **kept)
 
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
+#define ERROR(code, text) {code, #code, text}
 static const struct { CUresult code; const char *name, *text; } errors[] = {
-    {CUDA_SUCCESS, "CUDA_SUCCESS", "no error"},
-    {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
-    {CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
-    {CUDA_ERROR_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
-    {CUDA_ERROR_NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
-    {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
-    {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
-    {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
-    {CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution on the device"},
-    {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
-    {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
-    {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
-    {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
-    {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
-    {CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "system has unsupported display driver / cuda driver combination"},
+    ERROR(CUDA_SUCCESS, "no error"),
+    ERROR(CUDA_ERROR_INVALID_VALUE, "invalid argument"),
+    ERROR(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"),
+    ERROR(CUDA_ERROR_NOT_INITIALIZED, "initialization error"),
+    ERROR(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected"),
+    ERROR(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal"),
+    ERROR(CUDA_ERROR_INVALID_IMAGE, "device kernel image is invalid"),
+    ERROR(CUDA_ERROR_INVALID_CONTEXT, "invalid device context"),
+    ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"),
+    ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
+    ERROR(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
+    ERROR(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "too many resources requested for launch"),
+    ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
+    ERROR(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "display driver and CUDA driver do not fit together"),
 };
 
 CUresult cuGetErrorName(CUresult code, const char **name)
@@ -220,7 +222,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = 232448; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: *value = 233472; break;
     case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK: *value = 65536; break;
-    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED: *value = setting("NODRIVER_POOLS", 1) != 0; break;
     case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING: *value = 1; break;
     default: *value = 0;
     }
@@ -278,11 +280,43 @@ CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priori
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) { ENTER(); free(stream); return CUDA_SUCCESS; }
-CUresult cuStreamSynchronize(CUstream stream) { ENTER(); return context_of(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT; }
-CUresult cuStreamGetFlags(CUstream stream, unsigned *flags) { ENTER(); *flags = (size_t)stream < 3 ? 0 : stream->flags; return CUDA_SUCCESS; }
-CUresult cuStreamGetPriority(CUstream stream, int *priority) { ENTER(); (void)stream; *priority = 0; return CUDA_SUCCESS; }
-CUresult cuStreamGetCtx(CUstream stream, CUcontext *context) { ENTER(); *context = context_of(stream); return CUDA_SUCCESS; }
-CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) { ENTER(); (void)stream; (void)event; (void)flags; return CUDA_SUCCESS; }
+
+CUresult cuStreamSynchronize(CUstream stream)
+{
+    ENTER();
+    return context_of(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult cuStreamGetFlags(CUstream stream, unsigned *flags)
+{
+    ENTER();
+    *flags = (size_t)stream < 3 ? 0 : stream->flags;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamGetPriority(CUstream stream, int *priority)
+{
+    ENTER();
+    (void)stream;
+    *priority = 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamGetCtx(CUstream stream, CUcontext *context)
+{
+    ENTER();
+    *context = context_of(stream);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
+{
+    ENTER();
+    (void)stream;
+    (void)event;
+    (void)flags;
+    return CUDA_SUCCESS;
+}
 
 CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
 {
@@ -316,11 +350,15 @@ CUresult cuEventQuery(CUevent event) { ENTER(); (void)event; return CUDA_SUCCESS
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end)
 {
     ENTER();
-    *milliseconds = (float)((end->time.tv_sec - start->time.tv_sec) * 1e3 + (end->time.tv_nsec - start->time.tv_nsec) * 1e-6);
+    double seconds = (double)(end->time.tv_sec - start->time.tv_sec);
+    *milliseconds = (float)(seconds * 1e3 + (double)(end->time.tv_nsec - start->time.tv_nsec) * 1e-6);
     return CUDA_SUCCESS;
 }
 
-CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end) { return cuEventElapsedTime(milliseconds, start, end); }
+CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end)
+{
+    return cuEventElapsedTime(milliseconds, start, end);
+}
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
@@ -381,7 +419,8 @@ static int holder(CUdeviceptr address, size_t bytes)
     int device = -1;
     pthread_mutex_lock(&lock);
     for (struct allocation *a = allocations; a; a = a->next)
-        if (a->device >= 0 && address >= (CUdeviceptr)a->base && address + bytes <= (CUdeviceptr)a->base + a->bytes) device = a->device;
+        if (a->device >= 0 && address >= (CUdeviceptr)a->base && address + bytes <= (CUdeviceptr)a->base + a->bytes)
+            device = a->device;
     pthread_mutex_unlock(&lock);
     return device;
 }
@@ -407,7 +446,12 @@ CUresult cuMemFreeAsync(CUdeviceptr base, CUstream stream)
     return context_of(stream) ? release((void *)base, 0) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
-CUresult cuMemAllocHost_v2(void **out, size_t bytes) { ENTER(); return current ? allocate(-1, bytes, out) : CUDA_ERROR_INVALID_CONTEXT; }
+CUresult cuMemAllocHost_v2(void **out, size_t bytes)
+{
+    ENTER();
+    return current ? allocate(-1, bytes, out) : CUDA_ERROR_INVALID_CONTEXT;
+}
+
 CUresult cuMemFreeHost(void *base) { ENTER(); return release(base, 1); }
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
@@ -419,8 +463,19 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
     return CUDA_SUCCESS;
 }
 
-CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device) { ENTER(); return cuDeviceGetDefaultMemPool(pool, device); }
-CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep) { ENTER(); (void)pool; (void)keep; return CUDA_SUCCESS; }
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device)
+{
+    ENTER();
+    return cuDeviceGetDefaultMemPool(pool, device);
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep)
+{
+    ENTER();
+    (void)pool;
+    (void)keep;
+    return CUDA_SUCCESS;
+}
 
 CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
 {
@@ -520,7 +575,7 @@ CUresult cuLibraryLoadData(CUlibrary *out, const void *image, CUjit_option *jit,
     ENTER();
     (void)jit; (void)jit_values; (void)jit_count; (void)options; (void)values; (void)count;
     const Elf64_Ehdr *header = image;
-    if (memcmp(header->e_ident, ELFMAG, SELFMAG) || header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != EM_CUDA)
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) || header->e_machine != EM_CUDA)
         return CUDA_ERROR_INVALID_IMAGE;
     const char *bytes = image;
     const Elf64_Shdr *sections = (const Elf64_Shdr *)(bytes + header->e_shoff);
@@ -554,8 +609,19 @@ CUresult cuLibraryGetKernel(CUkernel *out, CUlibrary library, const char *name)
     return CUDA_ERROR_NOT_FOUND;
 }
 
-CUresult cuKernelGetLibrary(CUlibrary *library, CUkernel kernel) { ENTER(); *library = kernel->library; return CUDA_SUCCESS; }
-CUresult cuKernelGetFunction(CUfunction *function, CUkernel kernel) { ENTER(); *function = (CUfunction)kernel; return CUDA_SUCCESS; }
+CUresult cuKernelGetLibrary(CUlibrary *library, CUkernel kernel)
+{
+    ENTER();
+    *library = kernel->library;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuKernelGetFunction(CUfunction *function, CUkernel kernel)
+{
+    ENTER();
+    *function = (CUfunction)kernel;
+    return CUDA_SUCCESS;
+}
 
 CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t *offset, size_t *size)
 {
@@ -582,7 +648,8 @@ CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkerne
 {
     ENTER();
     if (!is_device(device)) return CUDA_ERROR_INVALID_DEVICE;
-    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value > 232448) return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value > 232448)
+        return CUDA_ERROR_INVALID_VALUE;
     kernel->shared[device] = value;
     return CUDA_SUCCESS;
 }
@@ -610,7 +677,8 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     unsigned long long threads = (unsigned long long)config->blockDimX * config->blockDimY * config->blockDimZ;
     unsigned long long programs = (unsigned long long)config->gridDimX * config->gridDimY * config->gridDimZ;
     if (extra || !programs || !threads || threads > 1024) return CUDA_ERROR_INVALID_VALUE;
-    if (config->gridDimX > 2147483647u || config->gridDimY > 65535 || config->gridDimZ > 65535) return CUDA_ERROR_INVALID_VALUE;
+    if (config->gridDimX > 2147483647u || config->gridDimY > 65535 || config->gridDimZ > 65535)
+        return CUDA_ERROR_INVALID_VALUE;
     if (config->sharedMemBytes > (unsigned)kernel->shared[context->device]) return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
     struct launch *record = &launches[launched++ % KEPT_LAUNCHES];
@@ -624,7 +692,8 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     for (unsigned i = 0; i < kernel->parameters; i++) {
         record->offset[i] = kernel->offset[i];
         record->size[i] = kernel->size[i];
-        if (kernel->offset[i] + kernel->size[i] <= PARAMETER_BYTES) memcpy(record->bytes + kernel->offset[i], parameters[i], kernel->size[i]);
+        if (kernel->offset[i] + kernel->size[i] <= PARAMETER_BYTES)
+            memcpy(record->bytes + kernel->offset[i], parameters[i], kernel->size[i]);
     }
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
@@ -639,7 +708,8 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 
 /* ---- looking functions up ------------------------------------------------------------------------------------- */
 
-CUresult cuGetProcAddress_v2(const char *name, void **function, int asked, cuuint64_t flags, CUdriverProcAddressQueryResult *status);
+CUresult cuGetProcAddress_v2(const char *name, void **function, int asked, cuuint64_t flags,
+                             CUdriverProcAddressQueryResult *status);
 CUresult cuGetProcAddress(const char *name, void **function, int asked, cuuint64_t flags);
 
 #define SAME(name) {#name, 0, (void *)name}
@@ -650,9 +720,11 @@ static const struct { const char *name; int since; void *function; } table[] = {
     SAME(cuDeviceGetCount), SAME(cuDeviceGet), SAME(cuDeviceGetName), SAME(cuDeviceGetAttribute),
     {"cuDeviceGetUuid", 11040, (void *)cuDeviceGetUuid_v2}, {"cuDeviceTotalMem", 3020, (void *)cuDeviceTotalMem_v2},
     SAME(cuDevicePrimaryCtxRetain), {"cuDevicePrimaryCtxRelease", 11000, (void *)cuDevicePrimaryCtxRelease_v2},
-    SAME(cuCtxGetCurrent), SAME(cuCtxSetCurrent), SAME(cuCtxGetDevice), SAME(cuCtxGetStreamPriorityRange), SAME(cuCtxSynchronize),
+    SAME(cuCtxGetCurrent), SAME(cuCtxSetCurrent), SAME(cuCtxGetDevice), SAME(cuCtxGetStreamPriorityRange),
+    SAME(cuCtxSynchronize),
     SAME(cuStreamCreateWithPriority), {"cuStreamDestroy", 4000, (void *)cuStreamDestroy_v2}, SAME(cuStreamSynchronize),
-    SAME(cuStreamGetFlags), SAME(cuStreamGetPriority), SAME(cuStreamGetCtx), SAME(cuStreamWaitEvent), SAME(cuStreamIsCapturing),
+    SAME(cuStreamGetFlags), SAME(cuStreamGetPriority), SAME(cuStreamGetCtx), SAME(cuStreamWaitEvent),
+    SAME(cuStreamIsCapturing),
     SAME(cuEventCreate), SAME(cuEventRecord), {"cuEventDestroy", 4000, (void *)cuEventDestroy_v2}, SAME(cuEventSynchronize),
     SAME(cuEventQuery), {"cuEventElapsedTime", 12080, (void *)cuEventElapsedTime_v2}, SAME(cuEventElapsedTime),
     {"cuMemAlloc", 3020, (void *)cuMemAlloc_v2}, {"cuMemFree", 3020, (void *)cuMemFree_v2},
@@ -667,7 +739,8 @@ static const struct { const char *name; int since; void *function; } table[] = {
     SAME(cuLaunchKernel), {"cuLaunchKernelEx", 11060, (void *)cuLaunchKernelEx},
 };
 
-CUresult cuGetProcAddress_v2(const char *name, void **function, int asked, cuuint64_t flags, CUdriverProcAddressQueryResult *status)
+CUresult cuGetProcAddress_v2(const char *name, void **function, int asked, cuuint64_t flags,
+                             CUdriverProcAddressQueryResult *status)
 {
     (void)flags;
     *function = NULL;
@@ -683,7 +756,8 @@ CUresult cuGetProcAddress_v2(const char *name, void **function, int asked, cuuin
         break;
     }
     if (status) *status = answer;
-    if (!*function && setting("NODRIVER_LOG", 0)) fprintf(stderr, "nodriver: no %s (asked for version %d)\n", name, asked);
+    if (!*function && setting("NODRIVER_LOG", 0))
+        fprintf(stderr, "nodriver: no %s (asked for version %d)\n", name, asked);
     return *function ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 

@@ -68,7 +68,8 @@ class Launch:
 
     def values(self, formats: str) -> tuple[float, ...]:
         """The parameters read by the letters of ``struct``, one letter each."""
-        return tuple(struct.unpack("<" + letter, data)[0] for letter, data in zip(formats, self.parameters, strict=True))
+        pairs = zip(formats, self.parameters, strict=True)
+        return tuple(struct.unpack("<" + letter, data)[0] for letter, data in pairs)
 
 
 class Driver:
