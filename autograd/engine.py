@@ -18,12 +18,14 @@ import numpy as np
 from ..framework.array import DeviceArray
 from ..framework.op import OPS
 from .mode import enable_grad, mode
-from .tensor import Node, Output, Own, Tensor, apply, linked, wrap
+from .tensor import _F32, _F64, Node, Output, Own, Tensor, apply, linked, wrap
 
 
 def _run_raw(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
     if type(arguments[0]) is np.ndarray:
-        out = mode.quiet(row.kernel.numpy, *arguments, **settings)
+        kind = arguments[0].dtype
+        run = row.wide if kind is _F32 or kind is _F64 else row.kernel.numpy
+        out = mode.quiet(run, *arguments, **settings)
         return out if type(out) is np.ndarray or type(out) is tuple else np.asarray(out)
     return row.kernel.triton(*arguments, **settings)
 
@@ -109,7 +111,7 @@ class _Walk:
 
     def visit(self, node: Node, gradients: Sequence[Any]) -> None:
         plan = node.plan
-        if type(node) is not Node:
+        if node.custom:
             results = node.run(gradients, self.create_graph)  # type: ignore[attr-defined]
             for edge, result in zip(node.edges, results, strict=True):
                 if result is not None and self.wants(edge):

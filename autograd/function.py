@@ -50,7 +50,8 @@ class Context:
 class FunctionNode(Node):
     """The node of one call of a Function."""
 
-    __slots__ = ("context", "function", "saved")
+    __slots__ = ("context", "count", "function", "like", "saved")
+    custom = True
 
     def name(self) -> str:
         return f"{self.function.__name__}Backward"
@@ -142,6 +143,7 @@ class Function:
         node.function, node.context, context._node = cls, context, node
         silent = {id(t) for t in context._non_differentiable}
         node.count = len(fresh)
+        node.like = None
         if len(fresh) > 1:
             node.like = [(o.shape, o.array.dtype, getattr(o.array, "backend", None)) for o in fresh] if context._materialize else [None] * len(fresh)
         for i, (o, made) in enumerate(zip(outs, fresh, strict=True)):

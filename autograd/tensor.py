@@ -55,11 +55,14 @@ class Node:
     """One remembered call of an op: the ``grad_fn`` of its outputs."""
 
     __slots__ = (
-        "__weakref__", "count", "device", "dtype", "edges", "hooks", "kept", "like", "number", "op", "plan", "settings", "shapes",
+        "__weakref__", "device", "dtype", "edges", "hooks", "kept", "number", "op", "plan", "settings", "shapes",
     )
 
     dtype: np.dtype  # of the first tensor input, where some gradient's settings ask for it
     device: devices.device
+    count = 1  # outputs that may receive a gradient
+    like: Any = None  # with several: (shape, dtype, back end) of each, to make zeros
+    custom = False  # a Function's: it runs itself
 
     def __init__(self, op: Op, plan: Plan, edges: list[Any], shapes: list[Any], settings: Mapping[str, Any]) -> None:
         self.op = op
@@ -68,8 +71,6 @@ class Node:
         self.shapes = shapes
         self.settings = settings
         self.kept: list[Any] | None = None  # (array, edge, storage, version) per kept input or output; None once freed
-        self.count = 1  # outputs that may receive a gradient
-        self.like: Any = None  # with several outputs: (shape, dtype, device array or None) of each, to make zeros
         self.hooks: list[Any] | None = None
         self.number = _next()
 
@@ -91,6 +92,12 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+class WideNode(Node):
+    """A node with several outputs."""
+
+    __slots__ = ("count", "like")
 
 
 class AccumulateGrad:
@@ -463,6 +470,8 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     devices and for shapes that do not broadcast.
     """
     arrays: list[Any] = []
+    edges: list[Any] = []
+    shapes: list[Any] = []
     wanted = 0
     bit = 1
     dtype = None
@@ -470,8 +479,15 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     for x in inputs:
         if isinstance(x, Tensor):
             array = x.array
-            if x.wants_grad:
+            source = x.source
+            if source is not None:
                 wanted |= bit
+                edges.append(source)
+            elif x.wants_grad:
+                wanted |= bit
+                edges.append(x)
+            else:
+                edges.append(None)
             if type(array) is not np.ndarray:
                 plain = False
             elif dtype is None:
@@ -481,17 +497,21 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
             if x.origin is not None and x.origin[1] != x.storage.rewrites:
                 _stale_view(op, x)
             arrays.append(array)
+            shapes.append(array.shape)
         elif type(x) is float or type(x) is int:
             arrays.append(x)
+            edges.append(None)
+            shapes.append(())
         else:
             plain = False
         bit <<= 1
-    if plain and (dtype is _F32 or dtype is _F64 or (dtype is not None and not op.promotion)):
+    if plain and (dtype is _F32 or dtype is _F64):
+        run = op.wide
+    elif plain and dtype is not None and not op.promotion:
         run = op.kernel.numpy
     else:
         inputs, arrays, run = _prepare(op, inputs)
-        if not wanted:
-            wanted = _wanted(inputs)
+        wanted, edges, shapes = _wanted(inputs), _edges(inputs), _shapes(inputs)
     try:
         out = mode.quiet(run, *arrays, **settings)
     except ValueError as error:
@@ -499,7 +519,7 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     if op.writes:
         _bump(op, inputs)
     if type(out) is tuple:
-        return _several(op, inputs, out, wanted, settings)
+        return _several(op, inputs, out, wanted, edges, shapes, settings)
     if type(out) is not np.ndarray and not isinstance(out, DeviceArray):
         out = np.asarray(out)
     t = _new(Tensor)
@@ -511,9 +531,11 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
         t.origin = (base if base.origin is None else base.origin[0], storage.rewrites)
     if wanted and mode.recording and (out.dtype is _F32 or out.dtype in _FLOATING):
         plan = op.plans.get(wanted) or op.plan(wanted)
-        if plan.steps or plan.missing:
-            t.source = node = _node(op, plan, inputs, settings)
+        if plan.live:
+            t.source = node = Node(op, plan, edges, shapes, settings)
             t.wants_grad = True
+            if plan.asks:
+                _remember_kind(node, inputs)
             if plan.keeps:
                 node.kept = _keep(plan, inputs, (t,))
             return t
@@ -554,7 +576,7 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     _write(op, target, out)
     storage = target.storage
     storage.version += 1
-    if plan is not None and (plan.steps or plan.missing):
+    if plan is not None and plan.live:
         storage.rewrites += 1
         node = Node(op, plan, edges, shapes, settings)
         if plan.asks:
@@ -585,25 +607,6 @@ def _write(op: Op, target: Tensor, out: Any) -> None:
         from ..framework.launch import copy_into
 
         copy_into(into, out)
-
-
-def _node(op: Op, plan: Plan, inputs: Iterable[Any], settings: Mapping[str, Any]) -> Node:
-    edges: list[Any] = []
-    shapes: list[Any] = []
-    for x in inputs:
-        if isinstance(x, Tensor):
-            edges.append(x.source or (x if x.wants_grad else None))
-            shapes.append(x.array.shape)
-        elif type(x) is tuple:
-            edges.append([t.edge for t in x])
-            shapes.append(tuple(t.array.shape for t in x))
-        else:
-            edges.append(None)
-            shapes.append(())
-    node = Node(op, plan, edges, shapes, settings)
-    if plan.asks:
-        _remember_kind(node, inputs)
-    return node
 
 
 def _remember_kind(node: Node, inputs: Iterable[Any]) -> None:
@@ -647,7 +650,8 @@ def _keep(plan: Plan, inputs: Any, outputs: Any) -> list[Any]:
     return kept
 
 
-def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
+def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, edges: list[Any], shapes: list[Any],
+             settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
     tensors = tuple(wrap(o if isinstance(o, (np.ndarray, DeviceArray)) else np.asarray(o)) for o in outs)
     if op.view:
         base = inputs[0]
@@ -657,8 +661,10 @@ def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, settings: 
     if wanted and mode.recording:
         plan = op.plan(wanted)
         count = min(op.differentiable, len(tensors))
-        if (plan.steps or plan.missing) and tensors[0].array.dtype in _FLOATING:
-            node = _node(op, plan, inputs, settings)
+        if plan.live and tensors[0].array.dtype in _FLOATING:
+            node = WideNode(op, plan, edges, shapes, settings)
+            if plan.asks:
+                _remember_kind(node, inputs)
             node.count = count
             node.like = [(t.array.shape, t.array.dtype, getattr(t.array, "backend", None)) for t in tensors[:count]]
             for i, t in enumerate(tensors[:count]):

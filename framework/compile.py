@@ -176,6 +176,13 @@ def _functions(value: Any) -> Iterator[Any]:
         yield value
 
 
+def _wrapped(value: Any, constexpr: Any) -> Any:
+    """``value`` with the strings inside tuples made constants by hand, which Triton 3.6 does for numbers only."""
+    if not isinstance(value, tuple):
+        return value
+    return tuple(constexpr(v) if isinstance(v, str) else _wrapped(v, constexpr) for v in value)
+
+
 def compile(specialisation: Specialisation, target: Any) -> Any:
     """Triton's ``CompiledKernel`` (``asm``, ``metadata``) for one specialisation.
 
@@ -202,7 +209,9 @@ def compile(specialisation: Specialisation, target: Any) -> Any:
     names = [name for name, _, _ in language.signature(function).parameters]
     options = {"num_warps": specialisation.num_warps, "num_stages": specialisation.num_stages,
                FUSION: specialisation.fusion}
+    constexpr = language.modules()["triton.language"].constexpr
+    constants = {place: _wrapped(value, constexpr) for place, value in specialisation.constants}
     with language.lock:
-        source = Source(function, dict(zip(names, specialisation.types, strict=True)), dict(specialisation.constants),
+        source = Source(function, dict(zip(names, specialisation.types, strict=True)), constants,
                         {place: _ALIGNED for place in specialisation.aligned})
         return compiled(source, target=target, options=options)

@@ -34,6 +34,7 @@ __all__ = [
 _OLDEST_DRIVER = 12000  # the first with context-independent libraries (cuLibraryLoadData)
 _STAGING = 4 << 20  # bytes in each of the two pinned buffers through which copies to the device go
 _INT32 = 1 << 31
+_FAILED = "work given to the device earlier has failed"
 
 
 # ---- is there a device? ----------------------------------------------------------------------------------------
@@ -87,6 +88,14 @@ def _checked(result: tuple[Any, ...], what: str) -> Any:
     if result[0]:
         raise RuntimeError(f"cuda: {what}: {_name(result[0])}")
     return result[1] if len(result) == 2 else result[1:]
+
+
+def _told(what: str, function: Any, *arguments: Any) -> Any:
+    """What a function of cuda-core answers.  Raises RuntimeError, which begins with ``what``, where it fails."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise RuntimeError(f"cuda: {what}: {error}") from error
 
 
 def _require() -> None:
@@ -172,7 +181,7 @@ class _Source:
         self._exiting = True
 
     def trim(self) -> None:
-        self._stream.sync()
+        _told(_FAILED, self._stream.sync)
         if self._pool is not None:
             self._card.set_current()
             _checked(self._driver.cuMemPoolTrimTo(self._pool, 0), "cuMemPoolTrimTo")
@@ -207,10 +216,10 @@ class _Staging:
         with self._lock:
             while done < data.size:
                 if self._filled == _STAGING:
-                    self._stream.record(self._read[self._turn])
+                    _told(_FAILED, self._stream.record, self._read[self._turn])
                     self._turn = 1 - self._turn
                     self._filled = 0
-                    self._read[self._turn].sync()
+                    _told(_FAILED, self._read[self._turn].sync)
                 begin = self._filled
                 count = min(data.size - done, _STAGING - begin)
                 self._bytes[self._turn][begin:begin + count] = data[done:done + count]
@@ -297,10 +306,7 @@ class CudaBackend(Backend):
         self.synchronize()
 
     def synchronize(self) -> None:
-        try:
-            self.stream.sync()
-        except Exception as error:
-            raise RuntimeError(f"cuda: an operation on {self.device} has failed: {error}") from error
+        _told(_FAILED, self.stream.sync)
 
     # -- launches --
 
@@ -639,12 +645,12 @@ class Event:
 
     def query(self) -> bool:
         """Whether the work before the mark is done."""
-        return self._event is None or bool(self._event.is_done)
+        return self._event is None or bool(_told(_FAILED, lambda: self._event.is_done))
 
     def synchronize(self) -> None:
         """Wait for the work before the mark."""
         if self._event is not None:
-            self._event.sync()
+            _told(_FAILED, self._event.sync)
 
     def elapsed_time(self, end: Event) -> float:
         """Milliseconds from this mark to ``end``.  Raises ValueError unless both are recorded with timing."""

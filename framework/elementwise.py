@@ -193,4 +193,4 @@ def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None) -> K
             run(scalar, inputs, tuple(given[s] for s in settings), out=out)
 
     triton_version.into = into  # type: ignore[attr-defined]
-    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar)
+    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar, wide=numpy)

@@ -437,6 +437,9 @@ class Rewriter(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> Any:
         if len(node.targets) != 1:
             raise SyntaxError(f"{self.kernel}: Triton knows no assignment to several targets at once")
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple) and any(isinstance(inner, (ast.Tuple, ast.Starred)) for inner in target.elts):
+            raise SyntaxError(f"{self.kernel}: Triton 3.6 unpacks one level of a tuple at a time")
         node.value = self._call("assign", self.visit(node.value))
         node.targets = [self.visit(node.targets[0])]
         return node

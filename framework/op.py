@@ -39,11 +39,13 @@ class Kernel:
 
     An array input may be a tuple of arrays.  Several results are returned as a tuple.  ``scalar`` is the
     ``@jit`` function of loaded values behind an elementwise row: launcher, epilogues and fusion read it.
+    ``wide`` is the NumPy version without its care for half types, where it needs some.
     """
 
     numpy: Callable[..., Any]
     triton: Callable[..., Any]
     scalar: Any = None
+    wide: Callable[..., Any] | None = None
 
     def on(self, where: device) -> Callable[..., Any]:
         """The version that runs on ``where``: the whole of device dispatch."""
@@ -130,6 +132,11 @@ class Op:
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
     @cached_property
+    def wide(self) -> Callable[..., Any]:
+        """The NumPy version for float32 and float64."""
+        return self.kernel.wide or self.kernel.numpy
+
+    @cached_property
     def plans(self) -> dict[int, Plan]:
         """For each set of inputs that ask for a gradient (bit i = input i): what to keep and what to run."""
         return {}
@@ -148,7 +155,7 @@ class Op:
 class Plan:
     """What a call of ``op`` keeps, and which gradients it will run, when the inputs in ``wanted`` ask for one."""
 
-    __slots__ = ("asks", "keeps", "missing", "steps", "wanted")
+    __slots__ = ("asks", "keeps", "live", "missing", "steps", "wanted")
 
     def __init__(self, op: Op, wanted: int) -> None:
         place = {name: i for i, name in enumerate(op.inputs)}
@@ -163,6 +170,7 @@ class Plan:
         self.asks = any(g.settings is not None for g in grads)
         covered = {n for g in grads for n in g.of} | set(op.zero)
         self.missing = tuple(n for n in op.inputs if wanted >> place[n] & 1 and n not in covered)
+        self.live = bool(self.steps or self.missing)
 
 
 OPS: dict[str, Op] = {}

@@ -35,10 +35,10 @@ def _sum(x, y):
 
 def samples(rng):
     yield Sample("worked", (np.array([1.0, -2.0]), np.array([0.5, 2.0])), answers=([1.5, 0.0], [1.0, 1.0], [1.0, 1.0]))
-    yield Sample("row", (rng.normal(size=(3, 4)), rng.normal(size=(4,))))
-    yield Sample("column", (rng.normal(size=(3, 4)), rng.normal(size=(3, 1))))
-    yield Sample("both", (rng.normal(size=(3, 1)), rng.normal(size=(1, 5))))
-    yield Sample("scalar", (rng.normal(size=(7,)), rng.normal(size=())))
+    yield Sample("row", (rng.normal(size=(3, 4)), rng.normal(size=(4,))), terms=3)
+    yield Sample("column", (rng.normal(size=(3, 4)), rng.normal(size=(3, 1))), terms=4)
+    yield Sample("both", (rng.normal(size=(3, 1)), rng.normal(size=(1, 5))), terms=5)
+    yield Sample("scalar", (rng.normal(size=(7,)), rng.normal(size=())), terms=7)
     yield Sample("number", (rng.normal(size=(3,)), 2.5))
     yield Sample("number first", (2, rng.normal(size=(3,))))
     yield Sample("0-d", (rng.normal(size=()), rng.normal(size=())))

@@ -473,9 +473,22 @@ def test_failures_of_the_driver_are_told(driver):
     driver.fail("cuMemcpyDtoHAsync", 700)
     with pytest.raises(RuntimeError, match="cuda: cuMemcpyDtoHAsync: CUDA_ERROR_ILLEGAL_ADDRESS"):
         array.numpy()
-    driver.fail("cuStreamSynchronize", 700)
-    with pytest.raises(RuntimeError, match="cuda: an operation on cuda:0 has failed: CUDA_ERROR_ILLEGAL_ADDRESS"):
-        cuda.synchronize()
+    message = "cuda: work given to the device earlier has failed: CUDA_ERROR_ILLEGAL_ADDRESS"
+    for function in (cuda.synchronize, cuda.empty_cache, cuda.current_stream().synchronize):
+        driver.fail("cuStreamSynchronize", 700)
+        with pytest.raises(RuntimeError, match=message):
+            function()
+    event = cuda.Event()
+    event.record()
+    driver.fail("cuEventSynchronize", 700)
+    with pytest.raises(RuntimeError, match=message):
+        event.synchronize()
+    driver.fail("cuEventQuery", 700)
+    with pytest.raises(RuntimeError, match=message):
+        event.query()
+    driver.fail("cuEventSynchronize", 700, skip=1)  # the second wait for a staging buffer
+    with pytest.raises(RuntimeError, match=message):
+        from_numpy(np.zeros(20 * MIB, np.uint8), gpu)
     np.testing.assert_array_equal(array.numpy(), np.arange(5))
 
 
@@ -706,7 +719,9 @@ def test_a_driver_for_cuda_12(driver):
 @pytest.mark.nodriver
 def test_a_forked_process_is_told(driver):
     array = from_numpy(np.arange(5), backend(device("cuda")))
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy's own threads make Python 3.12 wary of forks
+        child = os.fork()
     if child == 0:
         try:
             del array

@@ -545,7 +545,8 @@ def generic(out, inputs, pairs, settings, extra, n, F: tl.constexpr, KINDS: tl.c
     result = F(*values, *settings)
     if extra is not None:
         result += tl.load(extra + i, mask=mask)
-    (a, b), (c, d) = pairs
+    a, b = pairs[0]
+    c, d = pairs[1]
     tl.store(out + i, result + (a + b * c - d), mask=mask)
 
 
@@ -655,9 +656,26 @@ def chained(out, n):
         tl.store(out, 1)
 
 
+@jit
+def nested(out, pairs):
+    (a, b), c = pairs
+    tl.store(out, a + b + c)
+
+
+@jit
+def looped(out, n):
+    for i in range(n):
+        k: tl.constexpr = 3
+        tl.store(out + i, k)
+
+
 def test_what_does_not_compile_is_refused():
     with pytest.raises(RuntimeError, match="chained: SyntaxError: chained: Triton 3.6 compiles no chained comparison"):
         run(chained, np.zeros(1, np.int32), 3)
+    with pytest.raises(RuntimeError, match="nested: SyntaxError: nested: Triton 3.6 unpacks one level"):
+        run(nested, np.zeros(1, np.int32), ((1, 2), 3))
+    with pytest.raises(RuntimeError, match="looped: SyntaxError: looped: Triton lets a constexpr be assigned once"):
+        run(looped, np.zeros(1, np.int32), 1)
 
 
 def test_wrong_arguments():

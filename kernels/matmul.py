@@ -1,0 +1,178 @@
+"""Matrix product, batched.
+
+    out[..., m, n] = sum over k of input[..., m, k] * other[..., k, n]
+    grad_input     = grad @ other^T
+    grad_other     = input^T @ grad
+
+Both gradients, and theirs in turn, are products of two matrices, each of them as it is or transposed, in one order or
+the other: the row ``matmul_backward``.  Leading dimensions broadcast; the engine sums gradients back.
+"""
+
+import numpy as np
+
+from ..autograd import Tensor, apply
+from ..framework import dtypes
+from ..framework.gemm import for_blas, gemm
+from ..framework.op import Grad, Kernel, Op, Sample, register
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """``input @ other``: (..., M, K) by (..., K, N), leading dimensions broadcast; 1-d operands are vectors.
+
+    Raises RuntimeError where sizes or dtypes do not fit, for 0-d operands and for bool.
+
+    >>> matmul(Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([[1.0, 0.0], [1.0, 1.0]])).numpy()
+    array([[3., 2.],
+           [7., 4.]], dtype=float32)
+    """
+    check_operands("matmul", input, other)
+    if not input.ndim or not other.ndim:
+        raise RuntimeError(f"matmul: expected operands of at least 1 dimension, got {input.shape} and {other.shape}")
+    if input.shape[-1] != other.shape[0 if other.ndim == 1 else -2]:
+        raise RuntimeError(f"matmul: expected (..., M, K) and (..., K, N), got {input.shape} and {other.shape}: "
+                           f"K is {input.shape[-1]} and {other.shape[0 if other.ndim == 1 else -2]}")
+    lead = input.shape[:-1]
+    if input.ndim == 2 and other.ndim == 2:
+        return apply(MATMUL, input, other)
+    if other.ndim <= 2:  # one product of all rows, so that the gradient of ``other`` is one product too
+        rows = int(np.prod(lead, dtype=np.int64))
+        columns = other.unsqueeze(1) if other.ndim == 1 else other
+        out = apply(MATMUL, input.reshape((rows, input.shape[-1])), columns)
+        return out.reshape(lead if other.ndim == 1 else (*lead, other.shape[1]))
+    if input.ndim == 1:
+        return matmul(input.unsqueeze(0), other).squeeze(-2)
+    try:
+        np.broadcast_shapes(input.shape[:-2], other.shape[:-2])
+    except ValueError:
+        raise RuntimeError(f"matmul: leading dimensions {input.shape[:-2]} and {other.shape[:-2]} do not broadcast") from None
+    return apply(MATMUL, input, other)
+
+
+def check_operands(name: str, input: Tensor, other: Tensor) -> None:
+    """Raise TypeError unless both are tensors, RuntimeError unless they are of one dtype, and not bool."""
+    for x in (input, other):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected tensors, got {type(x).__name__}")
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{name}: expected operands of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError(f"{name}: bool has no product of matrices; use .to() first")
+
+
+def product_numpy(input, other):
+    if input.dtype in dtypes.HALF:
+        return product_numpy(input.astype(np.float32), other.astype(np.float32)).astype(input.dtype)
+    if input.dtype.kind != "f":
+        return np.matmul(input, other)
+    if other.ndim == 2 and input.ndim > 2:
+        rows = np.matmul(for_blas(input.reshape(-1, input.shape[-1])), for_blas(other))
+        return rows.reshape(*input.shape[:-1], other.shape[1])
+    return np.matmul(for_blas(input), for_blas(other))
+
+
+def product_triton(input, other):
+    return gemm(input, other)
+
+
+def _turned(array, transposed):
+    if not transposed:
+        return array
+    if isinstance(array, np.ndarray):
+        return array.swapaxes(-1, -2)
+    return array.viewed(lambda a: a.swapaxes(-1, -2))
+
+
+def backward_numpy(grad, factor, *, transposed, swapped):
+    pair = _turned(grad, transposed[0]), _turned(factor, transposed[1])
+    return product_numpy(*(pair[::-1] if swapped else pair))
+
+
+def backward_triton(grad, factor, *, transposed, swapped):
+    pair = _turned(grad, transposed[0]), _turned(factor, transposed[1])
+    return gemm(*(pair[::-1] if swapped else pair))
+
+
+def _grad_of_grad(call):
+    """With g, f the operands, transposed as told: out = g f gives grad_g = grad f^T; the rest is bookkeeping."""
+    (g, f), swapped = call.settings["transposed"], call.settings["swapped"]
+    return {"transposed": (True, f), "swapped": not swapped} if g else {"transposed": (False, not f), "swapped": swapped}
+
+
+def _grad_of_factor(call):
+    (g, f), swapped = call.settings["transposed"], call.settings["swapped"]
+    return {"transposed": (True, g), "swapped": swapped} if f else {"transposed": (False, not g), "swapped": not swapped}
+
+
+def product_row(name, function, samples, second="other"):
+    """A row whose kernel is the product of its two inputs, ``input`` and the one called ``second``."""
+    if second == "other":
+        kernel = Kernel(numpy=product_numpy, triton=product_triton)
+    else:
+        kernel = Kernel(numpy=lambda input, mat2: product_numpy(input, mat2), triton=lambda input, mat2: gemm(input, mat2))
+    return Op(
+        name=name,
+        kernel=kernel,
+        grads=(
+            Grad(of=("input",), keeps=(second,), op="matmul_backward",
+                 settings=lambda call: {"transposed": (False, True), "swapped": False}),
+            Grad(of=(second,), keeps=("input",), op="matmul_backward",
+                 settings=lambda call: {"transposed": (False, True), "swapped": True}),
+        ),
+        samples=samples,
+        function=function,
+    )
+
+
+def samples(rng):
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+    yield Sample("worked", (a, b), answers=([[19.0, 22.0], [43.0, 50.0]], [[11.0, 15.0], [11.0, 15.0]], [[4.0, 4.0], [6.0, 6.0]]))
+    yield Sample("integers", (np.array([[1, -2]]), np.array([[3], [4]])), answers=([[-5]],), dtypes=())
+    yield Sample("wraps", (np.array([[100, 100]], np.int8), np.array([[2], [1]], np.int8)), answers=([[44]],), dtypes=())
+    for x, y in [((5, 7), (7, 3)), ((2, 3, 4), (2, 4, 5)), ((3, 1, 2, 4), (5, 4, 3)), ((2, 3), (4, 3, 2)), ((65, 70), (70, 66))]:
+        yield Sample(f"shapes {x} {y}", (rng.normal(size=x), rng.normal(size=y)), terms=max(x[-1], x[-2], y[-1]) * 4)
+    yield Sample("long sum", (rng.normal(size=(2, 1100)), rng.normal(size=(1100, 3))), terms=1100)
+    yield Sample("strided", (rng.normal(size=(8, 6))[::-2, ::2], rng.normal(size=(5, 3)).T), terms=5)
+    for x, y in [((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 4))]:
+        yield Sample(f"empty {x} {y}", (np.zeros(x), np.zeros(y)))
+    yield Sample("misfit", (np.zeros((2, 3)), np.zeros((2, 3))),
+                 raises=(RuntimeError, "matmul: expected (..., M, K) and (..., K, N), got (2, 3) and (2, 3): K is 3 and 2"))
+    yield Sample("batches", (np.zeros((2, 3, 4)), np.zeros((5, 4, 3))),
+                 raises=(RuntimeError, "matmul: leading dimensions (2,) and (5,) do not broadcast"))
+    yield Sample("0-d", (np.zeros(()), np.zeros((2, 2))),
+                 raises=(RuntimeError, "matmul: expected operands of at least 1 dimension, got () and (2, 2)"))
+    yield Sample("dtypes", (np.zeros((2, 2), np.float32), np.zeros((2, 2))), dtypes=(),
+                 raises=(RuntimeError, "matmul: expected operands of one dtype, got float32 and float64"))
+    yield Sample("bool", (np.zeros((2, 2), bool), np.zeros((2, 2), bool)), dtypes=(),
+                 raises=(RuntimeError, "matmul: bool has no product of matrices; use .to() first"))
+
+
+MATMUL = register(product_row("matmul", matmul, samples))
+
+
+def backward_samples(rng):
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    eye = np.array([[0.0, 1.0], [1.0, 0.0]])
+    yield Sample("worked", (x, eye), {"transposed": (True, False), "swapped": True},
+                 answers=([[2.0, 4.0], [1.0, 3.0]], [[1.0, 1.0], [1.0, 1.0]], [[4.0, 6.0], [4.0, 6.0]]))
+    for g in (False, True):
+        for f in (False, True):
+            for swapped in (False, True):
+                first = (2, 3, 4)[:1] + ((3, 4) if g == swapped else (4, 3))
+                other = (5, 3) if f == swapped else (3, 5)
+                if swapped:
+                    first, other = (2, 4, 3) if g else (2, 3, 4), (3, 5) if f else (5, 3)
+                else:
+                    first, other = (2, 3, 4) if g else (2, 4, 3), (5, 3) if f else (3, 5)
+                yield Sample(f"{g} {f} {swapped}", (rng.normal(size=first), rng.normal(size=other)),
+                             {"transposed": (g, f), "swapped": swapped}, terms=10)
+
+
+register(Op(
+    name="matmul_backward",
+    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+    grads=(
+        Grad(of=("grad",), keeps=("factor",), op="matmul_backward", settings=_grad_of_grad),
+        Grad(of=("factor",), keeps=("grad",), op="matmul_backward", settings=_grad_of_factor),
+    ),
+    samples=backward_samples,
+))
