@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..framework.array import DeviceArray
-from ..framework.op import OPS
+from ..framework.op import OPS, VARIADIC
 from .mode import enable_grad, mode
 from .tensor import _F32, _F64, Node, Output, Own, Tensor, apply, linked, wrap
 
@@ -126,6 +126,8 @@ class _Walk:
             raise RuntimeError(
                 f"backward: the graph was freed by a backward before (at {node!r}); use retain_graph=True there to walk it again"
             )
+        if node.op.differentiable == VARIADIC:
+            gradients = (tuple(gradients),)
         edges, shapes, run = node.edges, node.shapes, self.run
         unrestricted = self.needed is None
         for row, places, keeps, setter in plan.steps:

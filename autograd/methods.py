@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from ..framework import device as devices
 from ..framework import dtypes
+from ..framework.layout import contiguous_format, lies_in, memory_format
 from ..framework.op import OPS
+from ..framework.shape import dimension
 
 _OPERANDS = (float, int, bool)
 
@@ -23,6 +27,17 @@ def method(name: str) -> Callable[..., Any]:
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return OPS[name].function(self, *args, **kwargs)  # type: ignore[misc]
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"``{name}(self, ...)``; see ``trigrad.{name}``."
+    return call
+
+
+def method_beside(row: str, name: str) -> Callable[..., Any]:
+    """The public function ``name`` that stands in the file of the row ``row`` and has no row of its own, as a method."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return OPS[row].function.__globals__[name](self, *args, **kwargs)  # type: ignore[union-attr]
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"``{name}(self, ...)``; see ``trigrad.{name}``."
@@ -152,17 +167,176 @@ class Methods:
 
     # shape
     reshape = method("reshape")
+    reshape_as = method_beside("reshape", "reshape_as")
     view = method("view")
+    view_as = method_beside("reshape", "view_as")
+    flatten = method_beside("reshape", "flatten")
+    unflatten = method_beside("reshape", "unflatten")
+    ravel = method_beside("reshape", "ravel")
     permute = method("permute")
-    transpose = method("transpose")
+    transpose = method_beside("permute", "transpose")
+    swapaxes = method_beside("permute", "transpose")
+    movedim = method_beside("permute", "movedim")
+    t = method_beside("permute", "t")
     expand = method("expand")
     squeeze = method("squeeze")
     unsqueeze = method("unsqueeze")
-    flatten = method("flatten")
-    select = method("select")
     contiguous = method("contiguous")
     clone = method("clone")
+    split = method("split")
+    chunk = method_beside("split", "chunk")
+    unbind = method("unbind")
+    tril = method("tril")
+    triu = method("triu")
+
+    # indexing
+    select = method_beside("getitem", "select")
+    narrow = method_beside("getitem", "narrow")
     __getitem__ = method("getitem")
+    __setitem__ = method("setitem")
+
+    @property
+    def T(self) -> Any:
+        """A view with the dimensions in reverse order."""
+        return OPS["permute"].function(self, tuple(reversed(range(self.ndim))))  # type: ignore[misc,attr-defined]
+
+    @property
+    def mT(self) -> Any:
+        """A view with the last two dimensions exchanged.  Raises RuntimeError for fewer than 2 dimensions."""
+        if self.ndim < 2:  # type: ignore[attr-defined]
+            raise RuntimeError(f"mT: expected at least 2 dimensions, got {self.ndim}")  # type: ignore[attr-defined]
+        return self.transpose(-2, -1)
+
+    @property
+    def H(self) -> Any:
+        """The transposed matrix: there are no complex numbers to conjugate.  Raises RuntimeError unless 2-d (or 0-d)."""
+        if self.ndim not in (0, 2):  # type: ignore[attr-defined]
+            raise RuntimeError(f"H: expected a matrix, got {self.ndim} dimensions")  # type: ignore[attr-defined]
+        return self.T
+
+    @property
+    def mH(self) -> Any:
+        """As ``mT``: there are no complex numbers to conjugate."""
+        return self.mT
+
+    def expand_as(self, other: Any) -> Any:
+        """A view of this tensor in the shape of ``other``, dimensions of size 1 repeated."""
+        return self.expand(other.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension.  Raises IndexError for a dimension that does not exist."""
+        shape = self.array.shape  # type: ignore[attr-defined]
+        return shape if dim is None else shape[_existing("size", dim, shape)]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Elements between neighbours along each dimension, or along one."""
+        array = self.array  # type: ignore[attr-defined]
+        strides = array.strides
+        if isinstance(array, np.ndarray):
+            strides = tuple(s // array.itemsize for s in strides)
+        return strides if dim is None else strides[_existing("stride", dim, strides)]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.array.ndim  # type: ignore[attr-defined,no-any-return]
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self.array.size)  # type: ignore[attr-defined]
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes in an element."""
+        return int(self.array.dtype.itemsize)  # type: ignore[attr-defined]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes in an element."""
+        return self.element_size()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in all elements."""
+        return self.element_size() * self.numel()
+
+    def storage_offset(self) -> int:
+        """Elements between the beginning of the memory and the first element."""
+        memory = self.storage.data_ptr()  # type: ignore[attr-defined]
+        return (self.data_ptr() - memory) // self.element_size()  # type: ignore[attr-defined,no-any-return]
+
+    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> bool:
+        """Whether the elements lie in memory without gaps, row-major or in the order of ``memory_format``."""
+        return lies_in(self.array.shape, self.stride(), memory_format)  # type: ignore[attr-defined]
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self.dtype.is_floating_point  # type: ignore[attr-defined,no-any-return]
+
+    def is_complex(self) -> bool:
+        """False: trigrad has no complex numbers."""
+        return False
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.dtype.is_signed  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is a GPU's."""
+        return self.device.type == "cuda"  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the memory is the host's and NumPy computes on it."""
+        return self.device.type == "cpu"  # type: ignore[attr-defined,no-any-return]
+
+    def get_device(self) -> int:
+        """The index of the GPU, -1 on the CPU."""
+        device = self.device  # type: ignore[attr-defined]
+        return (device.index or 0) if device.type == "cuda" else -1
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.ndim:  # type: ignore[attr-defined]
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, element: Any) -> bool:
+        """Whether some element equals ``element``, a number or a tensor that broadcasts."""
+        if isinstance(element, Methods):
+            return bool(np.any(self.host() == element.host()))  # type: ignore[attr-defined]
+        if isinstance(element, (*_OPERANDS, np.generic)):
+            return bool(np.any(self.host() == element))  # type: ignore[attr-defined]
+        raise RuntimeError(f"in: expected a number or a Tensor, got {type(element).__name__}")
+
+    # new tensors of this dtype, on this device
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+        """A new leaf with a copy of ``data``."""
+        kind = self.dtype if dtype is None else dtype  # type: ignore[attr-defined]
+        where = self.device if device is None else device  # type: ignore[attr-defined]
+        return type(self).__mro__[-3](data, dtype=kind, device=where, requires_grad=requires_grad)
+
+    # writing
+    def fill_(self, value: Any) -> Any:
+        """Write one number, or a 0-d tensor's, into every element; returns the tensor."""
+        if getattr(value, "ndim", 0) != 0:
+            raise RuntimeError(f"fill_: expected a number or a 0-d tensor, got {value.ndim} dimensions")
+        return OPS["setitem"].function(self, ..., value)  # type: ignore[misc]
+
+    def zero_(self) -> Any:
+        """Write zero into every element; returns the tensor."""
+        return self.fill_(0)
+
+    def copy_(self, src: Any, non_blocking: bool = False) -> Any:
+        """Write the values of ``src``, which broadcasts to this shape, of any dtype and device; returns the tensor.
+
+        ``non_blocking`` is a permission that is not made use of: the values are here when this returns.
+        """
+        if not isinstance(src, Methods):
+            raise TypeError(f"copy_: expected a Tensor, got {type(src).__name__}")
+        return OPS["setitem"].function(self, ..., src.to(self.device))  # type: ignore[misc,attr-defined]
 
     # dtype and device
     to = method("to")
@@ -206,3 +380,9 @@ class Methods:
     def cuda(self, device: Any = None) -> Any:
         """This tensor on a GPU, the current one by default."""
         return self.to("cuda" if device is None else devices.device("cuda", device) if isinstance(device, type(0)) else device)
+
+
+def _existing(name: str, dim: Any, shape: tuple[int, ...]) -> int:
+    if not shape:
+        raise IndexError(f"{name}: dimension {dim} is out of range for a tensor of 0 dimensions")
+    return dimension(name, dim, len(shape))

@@ -22,6 +22,7 @@ from .methods import Methods
 from .mode import mode
 
 _new = object.__new__
+_ndarray = np.ndarray
 _next = count().__next__  # nodes are numbered in order of creation; the engine walks the numbers down
 _F32 = dtypes.float32.numpy
 _F64 = dtypes.float64.numpy
@@ -469,6 +470,50 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     Promotes dtypes as the row says.  Raises TypeError for what is neither, RuntimeError for tensors of different
     devices and for shapes that do not broadcast.
     """
+    run = None
+    if len(inputs) == 2:  # two float32 arrays on the CPU: the most frequent call, by the shortest way
+        x, y = inputs
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and x.origin is None and y.origin is None:
+            a, b = arrays = (x.array, y.array)
+            if type(a) is _ndarray and type(b) is _ndarray and a.dtype is _F32 and b.dtype is _F32:
+                run = op.wide
+                edge = x.source or (x if x.wants_grad else None)
+                other = y.source or (y if y.wants_grad else None)
+                wanted = (edge is not None) + 2 * (other is not None)
+                edges, shapes = [edge, other], [a.shape, b.shape]
+    if run is None:
+        inputs, arrays, edges, shapes, wanted, run = _gather(op, inputs)
+    try:
+        out = mode.quiet(run, *arrays, **settings)
+    except ValueError as error:
+        raise _explained(op, arrays, error) from None
+    kind = type(out)
+    if kind is not _ndarray and kind is not DeviceArray:
+        if kind is tuple:
+            return _several(op, inputs, out, wanted, edges, shapes, settings)
+        out = np.asarray(out)
+    t = _new(Tensor)
+    t.array = out
+    t._grad = t._storage = t.hooks = t.origin = None
+    if op.aliases:
+        _alias(op, inputs, t)
+    if wanted and mode.recording and (out.dtype is _F32 or out.dtype in _FLOATING):
+        plan = op.plans.get(wanted) or op.plan(wanted)
+        if plan.live:
+            t.source = node = Node(op, plan, edges, shapes, settings)
+            t.wants_grad = True
+            if plan.asks:
+                _remember_kind(node, inputs)
+            if plan.keeps:
+                node.kept = _keep(plan, inputs, (t,))
+            return t
+    t.source = None
+    t.wants_grad = False
+    return t
+
+
+def _gather(op: Op, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What apply needs to know of its inputs: (inputs, arrays, edges, shapes, wanted bits, function to run)."""
     arrays: list[Any] = []
     edges: list[Any] = []
     shapes: list[Any] = []
@@ -479,16 +524,11 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     for x in inputs:
         if isinstance(x, Tensor):
             array = x.array
-            source = x.source
-            if source is not None:
+            edge = x.source or (x if x.wants_grad else None)
+            if edge is not None:
                 wanted |= bit
-                edges.append(source)
-            elif x.wants_grad:
-                wanted |= bit
-                edges.append(x)
-            else:
-                edges.append(None)
-            if type(array) is not np.ndarray:
+            edges.append(edge)
+            if type(array) is not _ndarray:
                 plain = False
             elif dtype is None:
                 dtype = array.dtype
@@ -506,42 +546,28 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
             plain = False
         bit <<= 1
     if plain and (dtype is _F32 or dtype is _F64):
-        run = op.wide
-    elif plain and dtype is not None and not op.promotion:
-        run = op.kernel.numpy
-    else:
-        inputs, arrays, run = _prepare(op, inputs)
-        wanted, edges, shapes = _wanted(inputs), _edges(inputs), _shapes(inputs)
-    try:
-        out = mode.quiet(run, *arrays, **settings)
-    except ValueError as error:
-        raise _explained(op, arrays, error) from None
+        return inputs, arrays, edges, shapes, wanted, op.wide
+    if plain and dtype is not None and not op.promotion:
+        return inputs, arrays, edges, shapes, wanted, op.kernel.numpy
+    inputs, ready, run = _prepare(op, inputs)
+    return inputs, ready, _edges(inputs), _shapes(inputs), _wanted(inputs), run
+
+
+def _alias(op: Op, inputs: Any, output: Tensor) -> None:
+    """Note what a call shares or changes: a view shares its input's storage, a written input's version moves."""
     if op.writes:
         _bump(op, inputs)
-    if type(out) is tuple:
-        return _several(op, inputs, out, wanted, edges, shapes, settings)
-    if type(out) is not np.ndarray and not isinstance(out, DeviceArray):
-        out = np.asarray(out)
-    t = _new(Tensor)
-    t.array = out
-    t._grad = t._storage = t.hooks = t.origin = None
-    if op.view:
-        base = inputs[0]
-        t._storage = storage = base.storage
-        t.origin = (base if base.origin is None else base.origin[0], storage.rewrites)
-    if wanted and mode.recording and (out.dtype is _F32 or out.dtype in _FLOATING):
-        plan = op.plans.get(wanted) or op.plan(wanted)
-        if plan.live:
-            t.source = node = Node(op, plan, edges, shapes, settings)
-            t.wants_grad = True
-            if plan.asks:
-                _remember_kind(node, inputs)
-            if plan.keeps:
-                node.kept = _keep(plan, inputs, (t,))
-            return t
-    t.source = None
-    t.wants_grad = False
-    return t
+    base = inputs[0]
+    if op.view and _share_memory(output.array, base.array):  # reshape is a view only where strides allow
+        output._storage = storage = base.storage
+        output.origin = (base if base.origin is None else base.origin[0], storage.rewrites)
+
+
+def _share_memory(a: RawArray, b: RawArray) -> bool:
+    """Whether two arrays, of which one may be a view of the other, lie in the same memory."""
+    if isinstance(a, np.ndarray):
+        return not a.size or np.may_share_memory(a, b)
+    return a.block is b.block  # type: ignore[union-attr]
 
 
 def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
@@ -653,22 +679,21 @@ def _keep(plan: Plan, inputs: Any, outputs: Any) -> list[Any]:
 def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, edges: list[Any], shapes: list[Any],
              settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
     tensors = tuple(wrap(o if isinstance(o, (np.ndarray, DeviceArray)) else np.asarray(o)) for o in outs)
-    if op.view:
-        base = inputs[0]
-        for t in tensors:
-            t._storage = base.storage
-            t.origin = (base if base.origin is None else base.origin[0], base.storage.rewrites)
+    if op.aliases:
+        for t in tensors if op.view else tensors[:1]:
+            _alias(op, inputs, t)
     if wanted and mode.recording:
         plan = op.plan(wanted)
         count = min(op.differentiable, len(tensors))
         if plan.live and tensors[0].array.dtype in _FLOATING:
-            node = WideNode(op, plan, edges, shapes, settings)
+            node = (WideNode if count > 1 else Node)(op, plan, edges, shapes, settings)
             if plan.asks:
                 _remember_kind(node, inputs)
-            node.count = count
-            node.like = [(t.array.shape, t.array.dtype, getattr(t.array, "backend", None)) for t in tensors[:count]]
+            if type(node) is WideNode:
+                node.count = count
+                node.like = [(t.array.shape, t.array.dtype, getattr(t.array, "backend", None)) for t in tensors[:count]]
             for i, t in enumerate(tensors[:count]):
-                t.source, t.wants_grad = Output(node, i), True
+                t.source, t.wants_grad = (Output(node, i) if count > 1 else node), True
             if plan.keeps:
                 node.kept = _keep(plan, inputs, tensors)
     return tensors

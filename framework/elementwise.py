@@ -153,10 +153,11 @@ def _number(kind: np.dtype) -> Callable[[Any], Any]:
     return kind.type if kind.kind == "f" or kind.itemsize == 8 else (lambda x: np.asarray(x).astype(kind)[()])
 
 
-def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None) -> Kernel:
+def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None, ufunc: Any = None) -> Kernel:
     """The kernel of an elementwise row, from its NumPy function and its ``@jit`` function of loaded values.
 
-    ``result`` is the output's dtype where it is not the operands' own (``bool`` for comparisons).
+    ``result`` is the output's dtype where it is not the operands' own (``bool`` for comparisons).  ``ufunc`` is
+    NumPy's function itself where ``numpy`` is nothing more: small arrays are then spared a call.
     """
     signature = inspect.signature(numpy)
     settings = tuple(p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
@@ -193,4 +194,4 @@ def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None) -> K
             run(scalar, inputs, tuple(given[s] for s in settings), out=out)
 
     triton_version.into = into  # type: ignore[attr-defined]
-    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar, wide=numpy)
+    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar, wide=ufunc or numpy)

@@ -165,6 +165,8 @@ class _Language:
                 old = getattr(module, name, None)
                 if old is not None:
                     self.lifted[id(old)] = (old, new)
+        for old, new in ((language.reduce, self.reduce), (language.associative_scan, self.scan)):
+            self.lifted[id(old)] = (old, new)
         self.builtins: dict[str, Any] = {
             "range": self.range, "max": self._extreme(builtins.max, core.maximum),
             "min": self._extreme(builtins.min, core.minimum), "print": print,

@@ -108,6 +108,31 @@ else:
     libdevice = tl.extra.libdevice  # Triton puts CUDA's or AMD's functions here, as the target asks
     triton.__dict__.update(jit=jit, cdiv=cdiv, next_power_of_2=next_power_of_2)
 
+
+
+def reduce(input: Any, axis: Any, combine: Any, keep_dims: Any = False, _semantic: Any = None,
+           _generator: Any = None) -> Any:
+    """``tl.reduce`` that also takes a combining function which is a ``tl.constexpr`` parameter of the kernel."""
+    return _combined("reduce", input, axis, combine, keep_dims, _semantic, _generator)
+
+
+def associative_scan(input: Any, axis: Any, combine: Any, reverse: Any = False, _semantic: Any = None,
+                     _generator: Any = None) -> Any:
+    """``tl.associative_scan`` that also takes a combining function which is a ``tl.constexpr`` parameter."""
+    return _combined("associative_scan", input, axis, combine, reverse, _semantic, _generator)
+
+
+def _combined(name: str, input: Any, axis: Any, combine: Any, option: Any, semantic: Any, generator: Any) -> Any:
+    if semantic is None:
+        raise RuntimeError(f"{name} can be called in kernels only")
+    function = getattr(modules()["triton.language"], name)
+    plain = getattr(combine, "value", combine)
+    return function(input, axis, plain, option, _semantic=semantic, _generator=generator)
+
+
+vars(reduce)["__triton_builtin__"] = True  # so the compiler calls them with what they need
+vars(associative_scan)["__triton_builtin__"] = True
+
 _modules: dict[str, ModuleType] = {}
 _building: dict[Jit, Any] = {}  # functions that call each other meet here
 _settled: dict[int, Any] = {}  # Triton's functions that refer to no stand-in any more, kept alive by this table

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 from .device import device
 
+VARIADIC = 2**31  # Op.differentiable of a row with as many outputs as the call asks for, all of them differentiable
+
 Array = Any  # a numpy.ndarray on the CPU, a DeviceArray elsewhere
 
 
@@ -100,7 +102,8 @@ class Op:
                    become floating), "comparison" (the same, the result is bool), "" (dtypes are left alone)
     ``promotes``   the inputs that take part in promotion; all by default
     ``outputs``    names of the outputs, for ``keeps``; one name and no tuple returned by default
-    ``differentiable``  how many of the outputs, from the first, have a gradient; the others never ask for one
+    ``differentiable``  how many of the outputs, from the first, have a gradient; the others never ask for one;
+                   VARIADIC for all of them, and then their gradients are passed as one tuple
     ``zero``       inputs whose derivative is zero (almost) everywhere: said, so that silence can be an error
     ``view``       the output shares the first input's memory
     ``writes``     inputs that the kernel writes into: running statistics, optimizer state
@@ -135,6 +138,11 @@ class Op:
     def wide(self) -> Callable[..., Any]:
         """The NumPy version for float32 and float64."""
         return self.kernel.wide or self.kernel.numpy
+
+    @cached_property
+    def aliases(self) -> bool:
+        """Whether a call shares memory with an input, or changes one."""
+        return self.view or bool(self.writes)
 
     @cached_property
     def plans(self) -> dict[int, Plan]:

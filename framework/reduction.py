@@ -1,4 +1,4 @@
-"""The reduction launcher: fold arrays along some of their dimensions with a ``@jit`` combination of two values.
+"""The reduction launcher: fold arrays along some of their dimensions with a ``@jit`` combination of values.
 
 The order in which values are combined is fixed by the shapes alone, so results do not vary from run to run; nothing
 is added atomically.  Few long rows are split over programs in a first pass and folded in a second.
@@ -18,6 +18,7 @@ from . import dtypes
 from .array import DeviceArray, empty_like
 from .elementwise import _number, widen
 from .language import cdiv, jit, next_power_of_2, tl
+from .language import reduce as fold
 from .launch import launch
 from .strides import Ints, classify
 
@@ -61,12 +62,6 @@ def plus(a, b):
 
 
 @jit
-def times(a, b):
-    """The product of two values."""
-    return a * b
-
-
-@jit
 def row_offset(number, KIND: tl.constexpr, shape, strides):
     """Where the row-major element ``number`` of some dimensions lies, by their stride class; int64 but for the flat classes."""
     if KIND == "contiguous":
@@ -87,8 +82,8 @@ def row_offset(number, KIND: tl.constexpr, shape, strides):
 
 @jit
 def _reduce(out_ptr, inputs, settings, M, R, per_split, identity, factor, kept_shape, kept_strides, shape, strides,
-            MAP: tl.constexpr, COMBINE: tl.constexpr, KEPT_KINDS: tl.constexpr, KINDS: tl.constexpr, AXIS: tl.constexpr,
-            BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+            MAP: tl.constexpr, COMBINE: tl.constexpr, KEPT_KINDS: tl.constexpr, KINDS: tl.constexpr,
+            AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
     # inputs: numbers, and pointers to M rows of R elements each, any strides · out (splits, M), row-major
     # one program per BLOCK_M rows and split of R
     m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -111,7 +106,7 @@ def _reduce(out_ptr, inputs, settings, M, R, per_split, identity, factor, kept_s
                 value = widen(tl.load(inputs[i] + (tl.expand_dims(base, AXIS) + tl.expand_dims(step, 1 - AXIS)), mask=mask))
             values = values + (value.to(identity.dtype),)
         acc = COMBINE(acc, tl.where(mask, MAP(*values, *settings), identity))
-    result = tl.reduce(acc, AXIS, COMBINE)
+    result = fold(acc, AXIS, COMBINE)
     if factor is not None:
         result = result * factor
     tl.store(out_ptr + tl.program_id(1).to(tl.int64) * M + m, result.to(out_ptr.dtype.element_ty), mask=m < M)
@@ -239,6 +234,6 @@ def reduce(inputs: DeviceArray | tuple[Any, ...], dims: Ints, keepdim: bool, com
         # one program per BLOCK_M rows of out, (splits, M) folded down its columns
         block_m, block_r = blocks(M, splits, first.backend, across=True)
         launch(_reduce, (cdiv(M, block_m), 1), out, (target,), (), M, splits, splits, number(identity), last, (M,), ((1,),),
-               (splits,), ((M,),), MAP=same, COMBINE=combine, KEPT_KINDS=("contiguous",), KINDS=("strided",), AXIS=0,
-               BLOCK_M=block_m, BLOCK_R=block_r)
+               (splits,), ((M,),), MAP=same, COMBINE=combine, KEPT_KINDS=("contiguous",),
+               KINDS=("strided",), AXIS=0, BLOCK_M=block_m, BLOCK_R=block_r)
     return out

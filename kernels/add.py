@@ -55,7 +55,7 @@ def samples(rng):
 
 ADD = register(Op(
     name="add",
-    kernel=elementwise(forward_numpy, _sum),
+    kernel=elementwise(forward_numpy, _sum, ufunc=np.add),
     grads=(Grad(of=("input",), keeps=(), op="identity"), Grad(of=("other",), keeps=(), op="identity")),
     samples=samples,
     function=add,

@@ -8,6 +8,9 @@ Both gradients, and theirs in turn, are products of two matrices, each of them a
 the other: the row ``matmul_backward``.  Leading dimensions broadcast; the engine sums gradients back.
 """
 
+import inspect
+import itertools
+
 import numpy as np
 
 from ..autograd import Tensor, apply
@@ -92,6 +95,10 @@ def backward_triton(grad, factor, *, transposed, swapped):
     return gemm(*(pair[::-1] if swapped else pair))
 
 
+TIMES_TRANSPOSED = {"transposed": (False, True), "swapped": False}  # grad @ factor^T
+TRANSPOSED_TIMES = {"transposed": (False, True), "swapped": True}  # factor^T @ grad
+
+
 def _grad_of_grad(call):
     """With g, f the operands, transposed as told: out = g f gives grad_g = grad f^T; the rest is bookkeeping."""
     (g, f), swapped = call.settings["transposed"], call.settings["swapped"]
@@ -103,20 +110,15 @@ def _grad_of_factor(call):
     return {"transposed": (True, g), "swapped": swapped} if f else {"transposed": (False, not g), "swapped": not swapped}
 
 
-def product_row(name, function, samples, second="other"):
-    """A row whose kernel is the product of its two inputs, ``input`` and the one called ``second``."""
-    if second == "other":
-        kernel = Kernel(numpy=product_numpy, triton=product_triton)
-    else:
-        kernel = Kernel(numpy=lambda input, mat2: product_numpy(input, mat2), triton=lambda input, mat2: gemm(input, mat2))
+def product_row(name, kernel, function, samples):
+    """A row whose kernel is the product of its two inputs, under the names that the kernel gives them."""
+    first, second = inspect.signature(kernel.numpy).parameters
     return Op(
         name=name,
         kernel=kernel,
         grads=(
-            Grad(of=("input",), keeps=(second,), op="matmul_backward",
-                 settings=lambda call: {"transposed": (False, True), "swapped": False}),
-            Grad(of=(second,), keeps=("input",), op="matmul_backward",
-                 settings=lambda call: {"transposed": (False, True), "swapped": True}),
+            Grad(of=(first,), keeps=(second,), op="matmul_backward", settings=lambda call: TIMES_TRANSPOSED),
+            Grad(of=(second,), keeps=(first,), op="matmul_backward", settings=lambda call: TRANSPOSED_TIMES),
         ),
         samples=samples,
         function=function,
@@ -146,7 +148,7 @@ def samples(rng):
                  raises=(RuntimeError, "matmul: bool has no product of matrices; use .to() first"))
 
 
-MATMUL = register(product_row("matmul", matmul, samples))
+MATMUL = register(product_row("matmul", Kernel(numpy=product_numpy, triton=product_triton), matmul, samples))
 
 
 def backward_samples(rng):
@@ -154,17 +156,11 @@ def backward_samples(rng):
     eye = np.array([[0.0, 1.0], [1.0, 0.0]])
     yield Sample("worked", (x, eye), {"transposed": (True, False), "swapped": True},
                  answers=([[2.0, 4.0], [1.0, 3.0]], [[1.0, 1.0], [1.0, 1.0]], [[4.0, 6.0], [4.0, 6.0]]))
-    for g in (False, True):
-        for f in (False, True):
-            for swapped in (False, True):
-                first = (2, 3, 4)[:1] + ((3, 4) if g == swapped else (4, 3))
-                other = (5, 3) if f == swapped else (3, 5)
-                if swapped:
-                    first, other = (2, 4, 3) if g else (2, 3, 4), (3, 5) if f else (5, 3)
-                else:
-                    first, other = (2, 3, 4) if g else (2, 4, 3), (5, 3) if f else (3, 5)
-                yield Sample(f"{g} {f} {swapped}", (rng.normal(size=first), rng.normal(size=other)),
-                             {"transposed": (g, f), "swapped": swapped}, terms=10)
+    for g, f, swapped in itertools.product((False, True), repeat=3):
+        own, other = ((4, 3), (5, 4)) if swapped else ((3, 4), (4, 5))
+        grad, factor = own[::-1] if g else own, other[::-1] if f else other
+        yield Sample(f"{g} {f} {swapped}", (rng.normal(size=(2, *grad)), rng.normal(size=factor)),
+                     {"transposed": (g, f), "swapped": swapped}, terms=10)
 
 
 register(Op(

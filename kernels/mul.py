@@ -47,7 +47,7 @@ def samples(rng):
 
 MUL = register(Op(
     name="mul",
-    kernel=elementwise(forward_numpy, _product),
+    kernel=elementwise(forward_numpy, _product, ufunc=np.multiply),
     grads=(Grad(of=("input",), keeps=("other",), op="mul"), Grad(of=("other",), keeps=("input",), op="mul")),
     samples=samples,
     function=mul,

@@ -56,6 +56,7 @@ CASES = {
     "total": (pointers(F32, 2), {"M": 8, "N": 16}),
     "extremes": ((Pointer(F32), Pointer(I32)), {"M": 8, "N": 16}),
     "own_combines": (pointers(F32, 2), {"BLOCK": 64}),
+    "given_combine": (pointers(F32, 2), {"BLOCK": 64, "COMBINE": K.nan_max}),
     "scans": (pointers(F64, 3), {"BLOCK": 64}),
     "shapes": (pointers(F32, 2), {"M": 4, "N": 8}),
     "sorting": ((*pointers(F32, 2), Pointer(I32)), {"BLOCK": 64}),

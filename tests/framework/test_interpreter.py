@@ -9,7 +9,7 @@ import pytest
 
 from trigrad.framework import array as arrays
 from trigrad.framework.device import Block, backend, device
-from trigrad.framework.language import cdiv, jit, libdevice, tl
+from trigrad.framework.language import associative_scan, cdiv, jit, libdevice, reduce, tl
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOATS = [np.dtype(np.float16), BFLOAT16, np.dtype(np.float32), np.dtype(np.float64)]
@@ -418,6 +418,18 @@ def test_own_combining_functions_keep_the_order(rng):
     x[5] = np.nan
     run(own_combines, x, out, BLOCK=B)
     assert np.isnan(out[3])
+
+
+@jit
+def given_combine(x, out, BLOCK: tl.constexpr, COMBINE: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    tl.store(out + i, reduce(tl.load(x + i), 0, COMBINE) - associative_scan(tl.load(x + i), 0, COMBINE, reverse=True))
+
+
+def test_a_combining_function_as_an_argument(rng):
+    x, out = rng.standard_normal(B).astype(np.float32), np.zeros(B, np.float32)
+    run(given_combine, x, out, BLOCK=B, COMBINE=nan_max)
+    np.testing.assert_array_equal(out, x.max() - np.maximum.accumulate(x[::-1])[::-1])
 
 
 @jit

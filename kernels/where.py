@@ -1,0 +1,102 @@
+"""Choose between two arrays, elementwise.
+
+    out        = input where condition holds, other elsewhere
+    grad_input = grad  where condition holds, 0 elsewhere
+    grad_other = 0     where condition holds, grad elsewhere
+"""
+
+import numpy as np
+
+from ..autograd import Tensor, apply
+from ..framework import dtypes
+from ..framework.elementwise import elementwise
+from ..framework.language import jit, tl
+from ..framework.op import Grad, Op, Sample, register
+
+
+def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+    """``input`` where the bool tensor ``condition`` holds, ``other`` elsewhere; all three broadcast.
+
+    The dtypes of ``input`` and ``other`` are promoted.  Raises RuntimeError for a condition that is not of bool.
+
+    >>> where(Tensor([True, False]), Tensor([1.0, 2.0]), 0).numpy()
+    array([1., 0.], dtype=float32)
+    """
+    if not isinstance(condition, Tensor):
+        raise TypeError(f"where: expected condition to be a Tensor, got {type(condition).__name__}")
+    if condition.dtype is not dtypes.bool_:
+        raise RuntimeError(f"where: expected condition of dtype bool, got {condition.dtype.name}")
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = Tensor(input, device=condition.device)
+    return apply(WHERE, condition, input, other)
+
+
+def forward_numpy(condition, input, other):
+    return np.where(condition, input, other)
+
+
+def chosen_numpy(grad, condition):
+    return np.where(condition, grad, grad.dtype.type(0))
+
+
+def other_numpy(grad, condition):
+    return np.where(condition, grad.dtype.type(0), grad)
+
+
+@jit
+def _where(condition, x, y):
+    return tl.where(condition != 0, x, y)
+
+
+@jit
+def _chosen(grad, condition):
+    return tl.where(condition != 0, grad, 0)
+
+
+@jit
+def _other(grad, condition):
+    return tl.where(condition != 0, 0, grad)
+
+
+def samples(rng):
+    yes = np.array([True, False])
+    yield Sample("worked", (yes, np.array([1.0, 2.0]), np.array([3.0, 4.0])), answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
+    yield Sample("not a number", (yes, np.array([1.0, np.nan]), np.array([np.nan, 4.0])), answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
+    for a, b, c in [((), (), ()), ((3, 1), (4,), (1,)), ((4,), (3, 1), ()), ((0, 2), (2,), (1, 2)), ((3, 1025),) * 3]:
+        yield Sample(f"shapes {a} {b} {c}", (rng.random(a) < 0.5, rng.normal(size=b), rng.normal(size=c)))
+    yield Sample("number", (rng.random((3, 4)) < 0.5, rng.normal(size=(4,)), 0.5))
+    yield Sample("number first", (rng.random((3, 4)) < 0.5, 2, rng.normal(size=(3, 1))))
+    yield Sample("strided", (rng.random((5, 4)).T < 0.5, rng.normal(size=(4, 10))[:, ::2], rng.normal(size=(5, 4)).T))
+    yield Sample("integers", (yes, np.array([1, 2]), np.array([3, 4])), answers=([1, 4],), dtypes=())
+    yield Sample("integers and floats", (yes, np.array([1, 2]), np.array([0.5, 0.5], np.float32)), answers=([1.0, 0.5], [0.0, 1.0]), dtypes=())
+    yield Sample("condition", (np.array([1.0]), np.ones(1), np.ones(1)), dtypes=(), raises=(
+        RuntimeError, "where: expected condition of dtype bool, got float64"))
+
+
+WHERE = register(Op(
+    name="where",
+    kernel=elementwise(forward_numpy, _where),
+    grads=(
+        Grad(of=("input",), keeps=("condition",), op="where_chosen"),
+        Grad(of=("other",), keeps=("condition",), op="where_other"),
+    ),
+    samples=samples,
+    function=where,
+    promotion="arithmetic",
+    promotes=("input", "other"),
+    zero=("condition",),
+))
+
+register(Op(
+    name="where_chosen",
+    kernel=elementwise(chosen_numpy, _chosen),
+    grads=(Grad(of=("grad",), keeps=("condition",), op="where_chosen"),),
+    zero=("condition",),
+))
+
+register(Op(
+    name="where_other",
+    kernel=elementwise(other_numpy, _other),
+    grads=(Grad(of=("grad",), keeps=("condition",), op="where_other"),),
+    zero=("condition",),
+))
