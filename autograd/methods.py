@@ -15,11 +15,14 @@ import numpy as np
 
 from ..framework import device as devices
 from ..framework import dtypes
+from ..framework.fill import full
 from ..framework.layout import contiguous_format, lies_in, memory_format
 from ..framework.op import OPS
-from ..framework.shape import dimension
+from ..framework.shape import dimension, shape_of
 
 _OPERANDS = (float, int, bool)
+Int = int  # what ``int`` and ``bool`` mean in annotations inside Methods, where they are methods
+Bool = bool
 
 
 def method(name: str) -> Callable[..., Any]:
@@ -223,12 +226,12 @@ class Methods:
         """A view of this tensor in the shape of ``other``, dimensions of size 1 repeated."""
         return self.expand(other.shape)
 
-    def size(self, dim: int | None = None) -> Any:
+    def size(self, dim: Int | None = None) -> Any:
         """The shape, or the size of one dimension.  Raises IndexError for a dimension that does not exist."""
         shape = self.array.shape  # type: ignore[attr-defined]
         return shape if dim is None else shape[_existing("size", dim, shape)]
 
-    def stride(self, dim: int | None = None) -> Any:
+    def stride(self, dim: Int | None = None) -> Any:
         """Elements between neighbours along each dimension, or along one."""
         array = self.array  # type: ignore[attr-defined]
         strides = array.strides
@@ -236,64 +239,64 @@ class Methods:
             strides = tuple(s // array.itemsize for s in strides)
         return strides if dim is None else strides[_existing("stride", dim, strides)]
 
-    def dim(self) -> int:
+    def dim(self) -> Int:
         """The number of dimensions."""
         return self.array.ndim  # type: ignore[attr-defined,no-any-return]
 
     ndimension = dim
 
-    def numel(self) -> int:
+    def numel(self) -> Int:
         """The number of elements."""
         return int(self.array.size)  # type: ignore[attr-defined]
 
     nelement = numel
 
-    def element_size(self) -> int:
+    def element_size(self) -> Int:
         """Bytes in an element."""
         return int(self.array.dtype.itemsize)  # type: ignore[attr-defined]
 
     @property
-    def itemsize(self) -> int:
+    def itemsize(self) -> Int:
         """Bytes in an element."""
         return self.element_size()
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> Int:
         """Bytes in all elements."""
         return self.element_size() * self.numel()
 
-    def storage_offset(self) -> int:
+    def storage_offset(self) -> Int:
         """Elements between the beginning of the memory and the first element."""
         memory = self.storage.data_ptr()  # type: ignore[attr-defined]
         return (self.data_ptr() - memory) // self.element_size()  # type: ignore[attr-defined,no-any-return]
 
-    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> bool:
+    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> Bool:
         """Whether the elements lie in memory without gaps, row-major or in the order of ``memory_format``."""
         return lies_in(self.array.shape, self.stride(), memory_format)  # type: ignore[attr-defined]
 
-    def is_floating_point(self) -> bool:
+    def is_floating_point(self) -> Bool:
         """Whether the dtype is a floating one."""
         return self.dtype.is_floating_point  # type: ignore[attr-defined,no-any-return]
 
-    def is_complex(self) -> bool:
+    def is_complex(self) -> Bool:
         """False: trigrad has no complex numbers."""
         return False
 
-    def is_signed(self) -> bool:
+    def is_signed(self) -> Bool:
         """Whether the dtype has negative numbers."""
         return self.dtype.is_signed  # type: ignore[attr-defined,no-any-return]
 
     @property
-    def is_cuda(self) -> bool:
+    def is_cuda(self) -> Bool:
         """Whether the memory is a GPU's."""
         return self.device.type == "cuda"  # type: ignore[attr-defined,no-any-return]
 
     @property
-    def is_cpu(self) -> bool:
+    def is_cpu(self) -> Bool:
         """Whether the memory is the host's and NumPy computes on it."""
         return self.device.type == "cpu"  # type: ignore[attr-defined,no-any-return]
 
-    def get_device(self) -> int:
+    def get_device(self) -> Int:
         """The index of the GPU, -1 on the CPU."""
         device = self.device  # type: ignore[attr-defined]
         return (device.index or 0) if device.type == "cuda" else -1
@@ -303,7 +306,7 @@ class Methods:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
 
-    def __contains__(self, element: Any) -> bool:
+    def __contains__(self, element: Any) -> Bool:
         """Whether some element equals ``element``, a number or a tensor that broadcasts."""
         if isinstance(element, Methods):
             return bool(np.any(self.host() == element.host()))  # type: ignore[attr-defined]
@@ -311,12 +314,36 @@ class Methods:
             return bool(np.any(self.host() == element))  # type: ignore[attr-defined]
         raise RuntimeError(f"in: expected a number or a Tensor, got {type(element).__name__}")
 
-    # new tensors of this dtype, on this device
-    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    # new tensors, of this dtype and on this device unless told otherwise
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
         """A new leaf with a copy of ``data``."""
+        from .tensor import Tensor
+
         kind = self.dtype if dtype is None else dtype  # type: ignore[attr-defined]
         where = self.device if device is None else device  # type: ignore[attr-defined]
-        return type(self).__mro__[-3](data, dtype=kind, device=where, requires_grad=requires_grad)
+        return Tensor(data, dtype=kind, device=where, requires_grad=requires_grad)
+
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
+        """A new tensor of one value."""
+        from .tensor import wrap
+
+        kind = self.array.dtype if dtype is None else dtypes.dtype_of(dtype).numpy  # type: ignore[attr-defined]
+        where = self.device if device is None else devices.device(device)  # type: ignore[attr-defined]
+        value = fill_value.item() if hasattr(fill_value, "item") else fill_value
+        array = full(shape_of("new_full", (size,)), value, kind, None if where.type == "cpu" else devices.backend(where))
+        return wrap(array).requires_grad_(requires_grad)
+
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
+        """A new tensor of zeros."""
+        return self.new_full(shape_of("new_zeros", size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
+        """A new tensor of ones."""
+        return self.new_full(shape_of("new_ones", size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
+        """A new tensor whose values nobody has chosen; they are zeros."""
+        return self.new_full(shape_of("new_empty", size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
     # writing
     def fill_(self, value: Any) -> Any:
@@ -382,7 +409,7 @@ class Methods:
         return self.to("cuda" if device is None else devices.device("cuda", device) if isinstance(device, type(0)) else device)
 
 
-def _existing(name: str, dim: Any, shape: tuple[int, ...]) -> int:
+def _existing(name: str, dim: Any, shape: tuple[int, ...]) -> Int:
     if not shape:
         raise IndexError(f"{name}: dimension {dim} is out of range for a tensor of 0 dimensions")
     return dimension(name, dim, len(shape))

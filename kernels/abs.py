@@ -56,7 +56,7 @@ def samples(rng):
 
 ABS = register(Op(
     name="abs",
-    kernel=elementwise(forward_numpy, _abs),
+    kernel=elementwise(forward_numpy, _abs, ufunc=np.abs),
     grads=(Grad(of=("input",), keeps=("input",), op="abs_backward"),),
     samples=samples,
     function=abs,

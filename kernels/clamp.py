@@ -1,6 +1,6 @@
 """Limit an array to a range, elementwise.
 
-    out        = max where min(max(input, min), max) is beyond it, and so on: min(max(input, min), max)
+    out        = min(max(input, min), max)
     grad_input = grad where min <= input <= max, 0 elsewhere
 
 With bounds that are tensors, clamp is ``clamp_min`` and then ``clamp_max``:
@@ -186,7 +186,7 @@ register(Op(
 
 CLAMP_MIN = register(Op(
     name="clamp_min",
-    kernel=elementwise(min_numpy, larger),
+    kernel=elementwise(min_numpy, larger, ufunc=np.maximum),
     grads=(
         Grad(of=("input",), keeps=("input", "min"), op="keep_at_least"),
         Grad(of=("min",), keeps=("input", "min"), op="keep_less"),
@@ -198,7 +198,7 @@ CLAMP_MIN = register(Op(
 
 CLAMP_MAX = register(Op(
     name="clamp_max",
-    kernel=elementwise(max_numpy, smaller),
+    kernel=elementwise(max_numpy, smaller, ufunc=np.minimum),
     grads=(
         Grad(of=("input",), keeps=("max", "input"), op="keep_at_least"),
         Grad(of=("max",), keeps=("max", "input"), op="keep_less"),

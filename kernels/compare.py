@@ -134,7 +134,7 @@ def _samples(ufunc):
 ROWS = {
     function.__name__: register(Op(
         name=function.__name__,
-        kernel=elementwise(_numpy(ufunc), scalar, result=bool),
+        kernel=elementwise(_numpy(ufunc), scalar, result=bool, ufunc=ufunc),
         samples=_samples(ufunc),
         function=function,
         promotion="comparison",

@@ -43,7 +43,7 @@ def samples(rng):
 
 LOG = register(Op(
     name="log",
-    kernel=elementwise(forward_numpy, _log),
+    kernel=elementwise(forward_numpy, _log, ufunc=np.log),
     grads=(Grad(of=("input",), keeps=("input",), op="div"),),
     samples=samples,
     function=log,

@@ -31,7 +31,7 @@ def forward_numpy(input, other):
 
 MINIMUM = register(Op(
     name="minimum",
-    kernel=elementwise(forward_numpy, smaller),
+    kernel=elementwise(forward_numpy, smaller, ufunc=np.minimum),
     grads=(  # the gradient of maximum with the operands exchanged
         Grad(of=("input",), keeps=("other", "input"), op="maximum_backward"),
         Grad(of=("other",), keeps=("input", "other"), op="maximum_backward"),

@@ -45,7 +45,7 @@ def samples(rng):
 
 NEG = register(Op(
     name="neg",
-    kernel=elementwise(forward_numpy, _negative),
+    kernel=elementwise(forward_numpy, _negative, ufunc=np.negative),
     grads=(Grad(of=("input",), keeps=(), op="neg"),),
     samples=samples,
     function=neg,

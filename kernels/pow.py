@@ -182,7 +182,7 @@ def samples(rng):
 
 POW = register(Op(
     name="pow",
-    kernel=Kernel(numpy=_ANY.numpy, triton=forward_triton, scalar=_power),
+    kernel=Kernel(numpy=_ANY.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
     grads=(
         Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
         Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),

@@ -57,7 +57,7 @@ def samples(rng):
 
 SQRT = register(Op(
     name="sqrt",
-    kernel=elementwise(forward_numpy, root),
+    kernel=elementwise(forward_numpy, root, ufunc=np.sqrt),
     grads=(Grad(of=("input",), keeps=("output",), op="sqrt_backward"),),
     samples=samples,
     function=sqrt,

@@ -59,7 +59,7 @@ def samples(rng):
 
 TANH = register(Op(
     name="tanh",
-    kernel=elementwise(forward_numpy, _tanh),
+    kernel=elementwise(forward_numpy, _tanh, ufunc=np.tanh),
     grads=(Grad(of=("input",), keeps=("output",), op="tanh_backward"),),
     samples=samples,
     function=tanh,

@@ -1,0 +1,478 @@
+"""Module: a function with parameters, made of other such functions.
+
+A module's parameters, buffers and submodules are what is assigned to its attributes.  They are held by name, so
+that optimizers, state dicts and moves between devices find them all; names inside submodules are joined by dots.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from ..autograd import Parameter, Tensor, no_grad, tensor
+from ..autograd.tensor import Handle
+from ..framework import device as devices
+from ..framework import dtypes
+
+Hook = Callable[..., Any]
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict`` found on one side only."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base of all layers and networks: call ``super().__init__()``, assign parameters and submodules, define ``forward``.
+
+    >>> class Scale(Module):
+    ...     factor: Parameter
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Scale()(tensor([3.0])).tolist(), list(Scale().state_dict())
+    ([6.0], ['factor'])
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _unsaved: set[str]  # buffers that state dicts leave out
+    _before: list[tuple[Hook, bool]]  # hooks and whether they take keyword arguments
+    _after: list[tuple[Hook, bool]]
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            training=True, _parameters={}, _buffers={}, _modules={}, _unsaved=set(), _before=[], _after=[],
+        )
+
+    # -- calling ------------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every subclass says it."""
+        raise NotImplementedError(f"{type(self).__name__}: define forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._before or self._after:
+            return self._with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    def _with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, takes_keywords in tuple(self._before):
+            if takes_keywords:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not isinstance(changed, tuple) or len(changed) != 2:
+                        raise RuntimeError(f"forward pre-hook: expected None or (args, kwargs), got {type(changed).__name__}")
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        out = self.forward(*args, **kwargs)
+        for hook, takes_keywords in tuple(self._after):
+            changed = hook(self, args, kwargs, out) if takes_keywords else hook(self, args, out)
+            if changed is not None:
+                out = changed
+        return out
+
+    def register_forward_pre_hook(self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """Call ``hook(module, args)`` before ``forward``; what it returns, unless None, replaces the arguments.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns None or both.
+        """
+        return _register(self._before, hook, prepend, with_kwargs)
+
+    def register_forward_hook(self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """Call ``hook(module, args, output)`` after ``forward``; what it returns, unless None, replaces the output.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.
+        """
+        return _register(self._after, hook, prepend, with_kwargs)
+
+    # -- what it is made of -------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__
+        if "_parameters" not in held:
+            if isinstance(value, (Parameter, Module)):
+                raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
+            object.__setattr__(self, name, value)
+        elif isinstance(value, Parameter):
+            self._release(name, keep="_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._release(name, keep="_modules")
+            self._modules[name] = value
+        elif name in self._parameters:
+            _expect(name, value, "a Parameter")
+            self._parameters[name] = None
+        elif name in self._modules:
+            _expect(name, value, "a Module")
+            self._modules[name] = None
+        elif name in self._buffers:
+            if not isinstance(value, Tensor):
+                _expect(name, value, "a Tensor")
+            self._buffers[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def _release(self, name: str, keep: str) -> None:
+        """Make room for ``name``, which may have been an attribute of another kind."""
+        self.__dict__.pop(name, None)
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if kind != keep:
+                self.__dict__[kind].pop(name, None)
+        self._unsaved.discard(name)
+
+    def __getattr__(self, name: str) -> Any:
+        held = self.__dict__
+        for kind in ("_parameters", "_buffers", "_modules"):
+            found = held.get(kind)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for kind in (self._parameters, self._buffers, self._modules):
+            if name in kind:
+                del kind[name]
+                self._unsaved.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        found = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        return sorted(name for name in found if not name[:1].isdigit())
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Hold ``param`` as the attribute ``name``; None reserves the name.
+
+        Raises TypeError for what is no Parameter, KeyError for an unfit or taken name, ValueError for a tensor
+        that an operation made.
+        """
+        self._check_name("parameter", name, self._parameters)
+        if param is not None:
+            if not isinstance(param, Parameter):
+                raise TypeError(f"register_parameter: {name!r} must be a Parameter or None, got {type(param).__name__}")
+            if not param.is_leaf:
+                raise ValueError(f"register_parameter: {name!r} was made by an operation; a parameter must be a leaf")
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Hold a tensor that is no parameter, such as running statistics; state dicts leave it out unless ``persistent``.
+
+        Raises TypeError for what is no Tensor, KeyError for an unfit or taken name.
+        """
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"register_buffer: {name!r} must be a Tensor or None, got {type(tensor).__name__}")
+        self._buffers[name] = tensor
+        if persistent:
+            self._unsaved.discard(name)
+        else:
+            self._unsaved.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Hold ``module`` as the attribute ``name``.  Raises TypeError for what is no Module, KeyError for an unfit or taken name."""
+        self._check_name("module", name, self._modules)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"add_module: {name!r} must be a Module or None, got {type(module).__name__}")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def _check_name(self, kind: str, name: str, place: Mapping[str, Any]) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() before registering {name!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"a {kind}'s name must be a str, got {type(name).__name__}")
+        if not name or "." in name:
+            raise KeyError(f"a {kind}'s name must not be empty nor contain a dot, got {name!r}")
+        if name not in place and (name in self.__dict__ or name in dir(type(self)) or any(
+            name in other for other in (self._parameters, self._buffers, self._modules)
+        )):
+            raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
+
+    def named_modules(self, memo: set[Module] | None = None, prefix: str = "",
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module, named ``prefix``, and all below it; one that is held twice comes once unless told otherwise."""
+        seen = set() if memo is None else memo
+        if self in seen:
+            return
+        if remove_duplicate:
+            seen.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(seen, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules held directly, each once."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules held directly, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in owners:
+            for name, value in module.__dict__[kind].items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True,
+                         remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """Names and parameters; one that is shared comes once, under its first name, unless told otherwise."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters of this module and, with ``recurse``, of all below it, each once."""
+        for _, value in self.named_parameters(recurse=recurse):
+            yield value
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True,
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """Names and buffers; one that is shared comes once, under its first name, unless told otherwise."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers of this module and, with ``recurse``, of all below it, each once."""
+        for _, value in self.named_buffers(recurse=recurse):
+            yield value
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path; the empty path is this one.  Raises AttributeError where there is none."""
+        found: Module = self
+        for name in target.split(".") if target else ():
+            below = found._modules.get(name)
+            if below is None:
+                raise AttributeError(f"{type(found).__name__} has no submodule {name!r} (looking for {target!r})")
+            found = below
+        return found
+
+    def _get(self, kind: str, what: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        found = owner.__dict__[kind].get(name)
+        if found is None:
+            raise AttributeError(f"{type(owner).__name__} has no {what} {name!r} (looking for {target!r})")
+        return found
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path.  Raises AttributeError where there is none."""
+        return self._get("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path.  Raises AttributeError where there is none."""
+        return self._get("_buffers", "buffer", target)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def state_dict(self, *, destination: dict[str, Any] | None = None, prefix: str = "",
+                   keep_vars: bool = False) -> dict[str, Any]:
+        """Parameters and persistent buffers by name: without history, sharing this module's memory.
+
+        With ``keep_vars`` they are the very tensors.  Entries are added to ``destination`` where one is given.
+        """
+        found: dict[str, Any] = OrderedDict() if destination is None else destination
+        for name, value in {**self._parameters, **self._buffers}.items():
+            if value is not None and name not in self._unsaved:
+                found[prefix + name] = value if keep_vars else value.detach()
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        return found
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy values, tensors or arrays, into the parameters and buffers of those names; dtypes and devices stay.
+
+        Returns the names found on one side only.  Raises RuntimeError, naming every one, where there are such and
+        ``strict``, or where shapes differ; nothing is changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: expected a mapping from names to tensors, got {type(state_dict).__name__}")
+        own = self.state_dict(keep_vars=True)
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+        values: dict[str, Tensor] = {}
+        faults = []
+        for key, target in own.items():
+            if key in state_dict:
+                value = _as_tensor(state_dict[key])
+                if value is None:
+                    faults.append(f"{key}: expected a tensor or an array, got {type(state_dict[key]).__name__}")
+                elif value.shape != target.shape:
+                    faults.append(f"size mismatch for {key}: the state dict has {value.shape}, the model {target.shape}")
+                else:
+                    values[key] = value
+        if strict:
+            if unexpected:
+                faults.insert(0, f"Unexpected key(s): {', '.join(unexpected)}")
+            if missing:
+                faults.insert(0, f"Missing key(s): {', '.join(missing)}")
+        if faults:
+            raise RuntimeError("\n    ".join([f"load_state_dict: the state dict does not fit {type(self).__name__}:", *faults]))
+        with no_grad():
+            for key, value in values.items():
+                own[key].copy_(value)
+        return IncompatibleKeys(missing, unexpected)
+
+    # -- changing all of it -------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set ``training`` here and below: batch statistics and dropout while learning, running statistics after."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: expected True or False, got {mode!r}")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set ``requires_grad`` of every parameter: False freezes them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget every parameter's gradient, or fill it with zeros."""
+        zero_gradients(self.parameters(), set_to_none)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module below and then on this one, as for initialisation."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def _convert(self, convert: Callable[[Tensor], Tensor]) -> Self:
+        """Replace the memory under every parameter, its gradient, and every buffer; the objects stay."""
+        for value in (*self.parameters(), *self.buffers()):
+            for held in (value, value.grad):
+                if held is not None:
+                    with no_grad():
+                        converted = convert(held)
+                    if converted is not held:
+                        held.data = converted
+        return self
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move to a device, a floating dtype, or those of a tensor, in place; parameters stay the same objects.
+
+        Raises TypeError for a dtype that is not floating (only floating tensors change their dtype).
+        """
+        for x in args:
+            if isinstance(x, Tensor):
+                device, dtype = x.device, x.dtype
+            elif isinstance(x, (devices.device, str)):
+                device = x
+            elif isinstance(x, dtypes.dtype):
+                dtype = x
+            else:
+                raise TypeError(f"to: expected a dtype, a device or a Tensor, got {type(x).__name__}")
+        kind = None if dtype is None else dtypes.dtype_of(dtype)
+        if kind is not None and not kind.is_floating_point:
+            raise TypeError(f"to: expected a floating dtype, got {kind.name}")
+        return self._convert(lambda t: t.to(dtype=kind if t.dtype.is_floating_point else None, device=device))
+
+    def float(self) -> Self:
+        """Floating parameters and buffers as float32."""
+        return self.to(dtypes.float32)
+
+    def double(self) -> Self:
+        """Floating parameters and buffers as float64."""
+        return self.to(dtypes.float64)
+
+    def half(self) -> Self:
+        """Floating parameters and buffers as float16."""
+        return self.to(dtypes.float16)
+
+    def bfloat16(self) -> Self:
+        """Floating parameters and buffers as bfloat16."""
+        return self.to(dtypes.bfloat16)
+
+    def cpu(self) -> Self:
+        """To host memory."""
+        return self.to(devices.CPU)
+
+    def cuda(self, device: Any = None) -> Self:
+        """To a GPU, the current one by default."""
+        return self.to(devices.device("cuda", device) if device is None or isinstance(device, int) else device)
+
+    # -- printing -----------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses when the module is printed."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        below = [f"({name}): {repr(module).replace(chr(10), chr(10) + '  ')}" for name, module in self._modules.items()]
+        if not below and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        return "\n  ".join([f"{self._get_name()}(", *lines, *below]) + "\n)"
+
+
+def zero_gradients(parameters: Any, set_to_none: bool) -> None:
+    """Forget the gradients of ``parameters``, or fill them with zeros."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            if set_to_none:
+                parameter.grad = None
+            else:
+                parameter.grad = parameter.grad.detach()
+                parameter.grad.zero_()
+
+
+def _register(hooks: list[tuple[Hook, bool]], hook: Hook, prepend: bool, with_kwargs: bool) -> Handle:
+    if not callable(hook):
+        raise TypeError(f"hook: expected a function, got {type(hook).__name__}")
+    entry = (hook, with_kwargs)
+    hooks.insert(0 if prepend else len(hooks), entry)
+    return Handle(hooks, entry)
+
+
+def _expect(name: str, value: Any, what: str) -> None:
+    """Only None may stand where something else was registered."""
+    if value is not None:
+        raise TypeError(f"{name!r} is registered: expected {what} or None, got {type(value).__name__}")
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    """A tensor with these values; None where there are none."""
+    if isinstance(value, Tensor):
+        return value
+    array = np.asarray(value)
+    return tensor(array) if array.dtype.kind in "biuf" or array.dtype == dtypes.bfloat16.numpy else None
