@@ -17,6 +17,7 @@ from .mode import no_grad as no_grad
 from .mode import set_grad_enabled as set_grad_enabled
 from .tensor import Parameter as Parameter
 from .tensor import Tensor as Tensor
+from .tensor import Variable as Variable
 from .tensor import apply as apply
 from .tensor import apply_ as apply_
 from .tensor import tensor as tensor

@@ -16,14 +16,18 @@ from typing import Any
 import numpy as np
 
 from ..framework.array import DeviceArray
+from ..framework.fill import full, zeros_like
 from ..framework.op import OPS, VARIADIC
 from .mode import enable_grad, mode
 from .tensor import _F32, _F64, Node, Output, Own, Tensor, apply, linked, wrap
 
 
 def _run_raw(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
-    if type(arguments[0]) is np.ndarray:
-        kind = arguments[0].dtype
+    first = arguments[0]
+    if type(first) is tuple:  # the gradients of a row with as many outputs as were asked for
+        first = first[0]
+    if type(first) is np.ndarray:
+        kind = first.dtype
         run = row.wide if kind is _F32 or kind is _F64 else row.kernel.numpy
         out = mode.quiet(run, *arguments, **settings)
         return out if type(out) is np.ndarray or type(out) is tuple else np.asarray(out)
@@ -178,11 +182,7 @@ class _Walk:
 
     def zeros(self, like: Any) -> Any:
         shape, dtype, backend = like
-        array: Any = np.zeros(shape, dtype)
-        if backend is not None:
-            from ..framework.array import from_numpy
-
-            array = from_numpy(array, backend)
+        array = full(shape, 0, dtype, backend)
         return wrap(array) if self.create_graph else array
 
     def inspect(self, node: Node, gradient: Any) -> Any:
@@ -244,11 +244,7 @@ def _start(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create
         if gradient is None:
             if output.array.size != 1:
                 raise RuntimeError(f"{name}: a gradient is needed for an output of shape {output.shape}; only one of one element has a default")
-            value: Any = np.ones(output.shape, output.array.dtype)
-            if isinstance(output.array, DeviceArray):
-                from ..framework.array import from_numpy
-
-                value = from_numpy(value, output.array.backend)
+            value: Any = full(output.shape, 1, output.array.dtype, getattr(output.array, "backend", None))
             value = wrap(value)
         elif not isinstance(gradient, Tensor):
             raise TypeError(f"{name}: the gradient must be a Tensor, got {type(gradient).__name__}")
@@ -324,19 +320,10 @@ def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor],
         if value is None:
             if not allow_unused and not materialize_grads:
                 raise RuntimeError(f"grad: the outputs do not depend on input {i}; allow_unused=True gives None for it")
-            results.append(wrap(_zeros_like(t)) if materialize_grads else None)
+            results.append(wrap(zeros_like(t.array)) if materialize_grads else None)
         else:
             results.append(value if isinstance(value, Tensor) else wrap(value))
     return tuple(results)
-
-
-def _zeros_like(t: Tensor) -> Any:
-    zeros = np.zeros(t.shape, t.array.dtype)
-    if isinstance(t.array, DeviceArray):
-        from ..framework.array import from_numpy
-
-        return from_numpy(zeros, t.array.backend)
-    return zeros
 
 
 def _inputs(name: str, inputs: Any) -> list[Tensor]:

@@ -65,6 +65,9 @@ def in_place(name: str) -> Callable[..., Any]:
         unknown = [k for k in given if k not in op.inputs and k not in op.settings]
         if any(given[k] != _signature(name).parameters[k].default for k in unknown):
             raise TypeError(f"{name}_: {', '.join(unknown)} cannot be given here")
+        tensors = [k for k in op.settings if isinstance(given[k], Methods)]
+        if tensors:
+            raise TypeError(f"{name}_: {', '.join(tensors)} must be a number here")
         return self._into(op, *(given[n] for n in op.inputs[1:]), **{n: given[n] for n in op.settings})
 
     call.__name__ = call.__qualname__ = f"{name}_"
@@ -96,6 +99,8 @@ class Methods:
     __rmul__ = _operator("mul", reflected=True)
     __truediv__ = _operator("div")
     __rtruediv__ = _operator("div", reflected=True)
+    __floordiv__ = _operator("div_floor")
+    __rfloordiv__ = _operator("div_floor", reflected=True)
     __pow__ = _operator("pow")
     __rpow__ = _operator("pow", reflected=True)
     __matmul__ = _operator("matmul")
@@ -104,6 +109,7 @@ class Methods:
     __isub__ = in_place("sub")
     __imul__ = in_place("mul")
     __itruediv__ = in_place("div")
+    __ifloordiv__ = in_place("div_floor")
     __ipow__ = in_place("pow")
     __neg__ = method("neg")
     __abs__ = method("abs")
@@ -111,6 +117,7 @@ class Methods:
     sub = method("sub")
     mul = method("mul")
     div = method("div")
+    floor_divide = method("div_floor")
     pow = method("pow")
     neg = method("neg")
     abs = method("abs")
@@ -121,6 +128,9 @@ class Methods:
     sigmoid = method("sigmoid")
     relu = method("relu")
     clamp = method("clamp")
+    clamp_min = method("clamp_min")
+    clamp_max = method("clamp_max")
+    sign = method("sign")
     maximum = method("maximum")
     minimum = method("minimum")
     add_ = in_place("add")
@@ -151,6 +161,33 @@ class Methods:
     le = method("le")
     gt = method("gt")
     ge = method("ge")
+    isnan = method("isnan")
+    isinf = method("isinf")
+    isfinite = method("isfinite")
+
+    def where(self, condition: Any, other: Any) -> Any:
+        """This tensor where ``condition`` holds, ``other`` elsewhere."""
+        return OPS["where"].function(condition, self, other)  # type: ignore[misc]
+
+    # logic
+    __invert__ = method("bitwise_not")
+    __and__ = _operator("bitwise_and")
+    __rand__ = _operator("bitwise_and", reflected=True)
+    __or__ = _operator("bitwise_or")
+    __ror__ = _operator("bitwise_or", reflected=True)
+    __xor__ = _operator("bitwise_xor")
+    __rxor__ = _operator("bitwise_xor", reflected=True)
+    __iand__ = in_place("bitwise_and")
+    __ior__ = in_place("bitwise_or")
+    __ixor__ = in_place("bitwise_xor")
+    bitwise_not = method("bitwise_not")
+    bitwise_and = method("bitwise_and")
+    bitwise_or = method("bitwise_or")
+    bitwise_xor = method("bitwise_xor")
+    logical_not = method("logical_not")
+    logical_and = method("logical_and")
+    logical_or = method("logical_or")
+    logical_xor = method("logical_xor")
 
     # reductions
     sum = method("sum")
@@ -344,6 +381,14 @@ class Methods:
     def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:
         """A new tensor whose values nobody has chosen; they are zeros."""
         return self.new_full(shape_of("new_empty", size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    # random numbers
+    bernoulli = method("bernoulli")
+    uniform_ = method_beside("random", "uniform_")
+    normal_ = method_beside("random", "normal_")
+    exponential_ = method_beside("random", "exponential_")
+    random_ = method_beside("random", "random_")
+    bernoulli_ = method_beside("random", "bernoulli_")
 
     # writing
     def fill_(self, value: Any) -> Any:

@@ -570,6 +570,17 @@ def _share_memory(a: RawArray, b: RawArray) -> bool:
     return a.block is b.block  # type: ignore[union-attr]
 
 
+def may_write(name: str, target: Tensor, recorded: bool) -> None:
+    """Raise RuntimeError, naming the op, where writing into ``target`` would make some gradient wrong."""
+    if recorded and target.source is None and target.wants_grad:
+        raise RuntimeError(f"{name}_: a leaf that requires a gradient cannot be changed in place; use no_grad()")
+    if target.origin is not None and mode.recording and (recorded or target.origin[0].wants_grad):
+        raise RuntimeError(
+            f"{name}_: this tensor is a view, and a recorded change in place would be lost on the tensor it is a "
+            f"view of; assign to an index of that one (base[...] = value), or clone() the view first"
+        )
+
+
 def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     """Run a row and write its result into ``target``, its first input; the history moves with it.
 
@@ -579,14 +590,7 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     everything = (target, *inputs)
     wanted = _wanted(everything)
     recorded = bool(wanted) and mode.recording
-    if recorded:
-        if target.source is None and target.wants_grad:
-            raise RuntimeError(f"{op.name}_: a leaf that requires a gradient cannot be changed in place; use no_grad()")
-        if target.origin is not None:
-            raise RuntimeError(
-                f"{op.name}_: this tensor is a view, and a recorded change in place would be lost on the tensor it is a "
-                f"view of; assign to an index of that one (base[...] = value), or clone() the view first"
-            )
+    may_write(op.name, target, recorded)
     ready, arrays, run = _prepare(op, everything)
     for x in ready:
         if isinstance(x, Tensor) and x.origin is not None and x.origin[1] != x.storage.rewrites:
@@ -802,6 +806,17 @@ def tensor(data: Any, *, dtype: dtypes.dtype | None = None, device: Any = None, 
     (2, 2)
     """
     return Tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802
+    """Early PyTorch's name for a tensor that takes part in autograd: a leaf over the memory of ``data``, if it has some.
+
+    >>> Variable(tensor([1.0]), requires_grad=True).requires_grad
+    True
+    """
+    out = data.detach() if isinstance(data, Tensor) else Tensor(data)
+    out.requires_grad = requires_grad
+    return out
 
 
 def _raw(data: Any, dtype: Any, device: Any, copy: bool = True) -> RawArray:

@@ -74,8 +74,9 @@ class Grad:
 class Sample:
     """One call worth testing.
 
-    A worked sample states its ``answers``: the outputs, then the gradient of each differentiable input for a
-    gradient of ones at the first output; literal numbers, from the definition.  An error sample states the
+    A worked sample states its ``answers``: the outputs, what is in the inputs that the row writes afterwards, then the
+    gradient of each differentiable input for a gradient of ones at the first output; literal numbers, from the
+    definition.  An error sample states the
     exception and the whole message that the public function ``raises``.  Floating inputs are given as float64
     and tested in each of ``dtypes``; a sample that rests on a dtype of its own says ``dtypes=()``.  ``terms`` is the
     greatest number of products or values that are added up in any element of an output or gradient.

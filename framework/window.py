@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .array import DeviceArray, empty_like, is_dense
+from .language import jit, tl
 
 Pair = tuple[int, int]
 
@@ -111,3 +112,24 @@ def empty(like: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
         return out.viewed(lambda a: np.moveaxis(a, -1, -3)) if last else out
     out = np.empty(made, kind)
     return np.moveaxis(out, -1, -3) if last else out
+
+
+def batched(array: DeviceArray) -> DeviceArray:
+    """(C, H, W) as (1, C, H, W); four dimensions as they are."""
+    return array if array.ndim == 4 else array.viewed(lambda a: a[None])
+
+
+@jit
+def place_of(element, C, H, W, LAST: tl.constexpr):
+    """The indices (n, c, h, w) of an element of (N, C, H, W) by its place in memory, row-major or channels-last."""
+    if LAST:
+        c = element % C
+        w = element // C % W
+        h = element // C // W % H
+        n = element // C // W // H
+    else:
+        w = element % W
+        h = element // W % H
+        c = element // W // H % C
+        n = element // W // H // C
+    return n, c, h, w

@@ -15,7 +15,6 @@ Masks and integer tensors in device memory are read on the host, so such an inde
 
 from __future__ import annotations
 
-from math import prod
 from operator import index as as_int
 from typing import Any
 
@@ -30,7 +29,7 @@ from ..framework.launch import copied, copy_into
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.shape import dimension
 from ..framework.view import viewing
-from .index import INDEX, INDEX_PUT, put
+from .index import INDEX, INDEX_PUT, indexed_shape, lead, put
 
 Entry = int | None | tuple[int, int, int]  # of one dimension: an index, a new dimension, or (start, stop, step)
 
@@ -78,14 +77,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
         input.storage.version += 1
         return input
     positions, dims = _positions("setitem", window.shape, advanced)
-    region = _region(window.shape, positions.shape, dims)
-    value = _fitted(value, region)
-    flat = positions.reshape(-1)
-    last = _last_of_each(flat)
-    if last is not None:  # of several values for one place only the last counts, and only it has a gradient
-        value, dims_of_value = _at(value, region, positions.ndim, dims, last)
-        flat, positions = flat[last], flat[last]
-        value = dims_of_value
+    value = _fitted(value, indexed_shape(window.shape, positions.shape, dims))
+    value, positions = _without_repeats(value, positions, window.shape, dims)
     places = _beside(positions, input)
     if not recorded:
         put(window, _apart(window, value.array), places.array, dims)
@@ -316,11 +309,19 @@ def _fitted(value: Tensor, region: tuple[int, ...]) -> Tensor:
     return value
 
 
-def _region(shape: tuple[int, ...], positions: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of ``index`` with positions of this shape."""
-    rest = [n for d, n in enumerate(shape) if d not in dims]
-    lead = dims[0] if dims[-1] - dims[0] + 1 == len(dims) else 0
-    return (*rest[:lead], *positions, *rest[lead:])
+def _without_repeats(value: Tensor, positions: np.ndarray, shape: tuple[int, ...],
+                     dims: tuple[int, ...]) -> tuple[Tensor, np.ndarray]:
+    """Value and positions with only the last of several values for one place, which alone has a gradient."""
+    flat = positions.reshape(-1)
+    last = _last_of_each(flat)
+    if last is None:
+        return value, positions
+    if value.ndim:
+        first = lead(dims)
+        region = indexed_shape(shape, positions.shape, dims)
+        rows = value.expand(region).reshape(*region[:first], flat.size, *region[first + positions.ndim :])
+        value = apply(INDEX, rows, _beside(last, value), dims=(first,))
+    return value, flat[last]
 
 
 def _last_of_each(flat: np.ndarray) -> np.ndarray | None:

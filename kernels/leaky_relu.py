@@ -3,13 +3,14 @@
     out        = x     where x > 0,  slope * x     elsewhere
     grad_input = grad  where x > 0,  slope * grad  elsewhere
 
-At x = 0 the gradient is ``slope * grad``, as in PyTorch.
+At x = 0 the gradient is ``slope * grad``, as in PyTorch.  In place, where x is gone, the sign of ``out`` stands for
+its sign; so slope may not be negative there.
 Source: Maas, Hannun, Ng (2013), section 2.
 """
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, apply_, is_grad_enabled
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
@@ -22,6 +23,19 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     array([-2.,  0.,  3.], dtype=float32)
     """
     return apply(LEAKY_RELU, input, negative_slope=negative_slope)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """``leaky_relu`` written into ``input`` itself, which is returned.
+
+    Raises RuntimeError for a negative slope where a gradient will be asked for: the sign of the input is lost then.
+
+    >>> x = Tensor([-10.0, 3.0]); leaky_relu_(x, 0.5) is x, x.tolist()
+    (True, [-5.0, 3.0])
+    """
+    if negative_slope < 0 and input.requires_grad and is_grad_enabled():
+        raise RuntimeError(f"leaky_relu_: expected negative_slope >= 0 in place, got {negative_slope}")
+    return apply_(LEAKY_RELU_, input, negative_slope=negative_slope)
 
 
 def forward_numpy(input, *, negative_slope):
@@ -53,6 +67,12 @@ def samples(rng):
         yield Sample(f"shape {shape}", (x,), {"negative_slope": 0.01})
 
 
+def in_place_samples(rng):
+    x = np.array([-10.0, 0.0, 3.0])
+    yield Sample("worked", (x,), {"negative_slope": 0.2}, answers=([-2.0, 0.0, 3.0], [0.2, 0.2, 1.0]))
+    yield Sample("flat", (x,), {"negative_slope": 0.0}, answers=([0.0, 0.0, 3.0], [0.0, 0.0, 1.0]))
+
+
 LEAKY_RELU = register(Op(
     name="leaky_relu",
     kernel=elementwise(forward_numpy, _forward),
@@ -60,6 +80,14 @@ LEAKY_RELU = register(Op(
     samples=samples,
     function=leaky_relu,
     promotion="float",
+))
+
+LEAKY_RELU_ = register(Op(
+    name="leaky_relu_",
+    kernel=LEAKY_RELU.kernel,
+    grads=(Grad(of=("input",), keeps=("output",), op="leaky_relu_backward"),),
+    samples=in_place_samples,
+    function=leaky_relu_,
 ))
 
 register(Op(

@@ -118,7 +118,7 @@ def _logical_xor(x, y):
 
 @jit
 def _not(x):
-    return x ^ -1
+    return ~x
 
 
 @jit

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework import dtypes
-from ..framework.elementwise import elementwise
+from ..framework.elementwise import elementwise, run
 from ..framework.language import jit, libdevice, tl
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from .div import quotient
@@ -35,8 +35,13 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
 
 
 def forward_numpy(input, exponent):
-    if isinstance(exponent, (int, float)) and exponent in _SHORT:
-        return _SHORT[exponent][0](input)
+    if isinstance(exponent, (int, float)):
+        if exponent == 2:
+            return input * input
+        if exponent == 3:
+            return input * input * input
+        if exponent == 0.5:
+            return np.sqrt(input)
     kind = (input if isinstance(input, (np.ndarray, np.generic)) else exponent).dtype
     if kind.kind == "f":
         return np.power(input, exponent)
@@ -50,12 +55,20 @@ def forward_numpy(input, exponent):
 
 def backward_input_numpy(grad, input, exponent):
     if isinstance(exponent, (int, float)):
+        if exponent == 0.5:
+            return grad * (0.5 / np.sqrt(input))
+        if exponent == 2:
+            return grad * (2 * input)
         return grad * (exponent * forward_numpy(input, exponent - 1)) if exponent else np.zeros_like(grad)
     return np.where(exponent == 0, 0, grad * (exponent * np.power(input, exponent - 1)))
 
 
+def _log(input, like):
+    return np.log(np.asarray(input, like.dtype))  # NumPy would take a number for a float64
+
+
 def backward_exponent_numpy(grad, output, input, exponent):
-    return np.where((input == 0) & (exponent >= 0), 0, grad * (output * np.log(input)))
+    return np.where((input == 0) & (exponent >= 0), 0, grad * (output * _log(input, grad)))
 
 
 def second_input_numpy(grad, scale, input, exponent):
@@ -65,12 +78,12 @@ def second_input_numpy(grad, scale, input, exponent):
 
 def second_mixed_numpy(grad, scale, input, exponent):
     slope = np.power(input, exponent - 1)
-    curve = np.where((input == 0) & (exponent > 1), 0, exponent * slope * np.log(input))
+    curve = np.where((input == 0) & (exponent > 1), 0, exponent * slope * _log(input, grad))
     return grad * scale * (slope + np.where(exponent == 0, 0, curve))
 
 
 def second_exponent_numpy(grad, scale, input, exponent):
-    return np.where((input == 0) & (exponent >= 0), 0, grad * scale * (np.power(input, exponent) * np.log(input) ** 2))
+    return np.where((input == 0) & (exponent >= 0), 0, grad * scale * (np.power(input, exponent) * _log(input, grad) ** 2))
 
 
 @jit
@@ -85,15 +98,17 @@ def _power(x, e):
 def _integer_power(x, e):
     base = x + e * 0
     rest = e + x * 0
-    negative = rest < 0
-    unit = tl.where(base == 1, 1, tl.where((base == -1) & (x.dtype != tl.uint8), 1 - 2 * (rest & 1), 0)).to(x.dtype)
-    rest = tl.where(negative, 0, rest).to(x.dtype)
     out = (base * 0 + 1).to(x.dtype)
+    if x.dtype != tl.uint8:
+        negative = rest < 0
+        unit = tl.where(base == 1, 1, tl.where(base == -1, 1 - 2 * (rest & 1), 0)).to(x.dtype)
+        out = tl.where(negative, unit, out)
+        rest = tl.where(negative, 0, rest).to(x.dtype)
     for _ in range(x.dtype.primitive_bitwidth):  # one bit of the exponent at a time
         out = tl.where((rest & 1) != 0, out * base, out).to(x.dtype)
         base = (base * base).to(x.dtype)
         rest = (rest >> 1).to(x.dtype)
-    return tl.where(negative, unit, out)
+    return out
 
 
 @jit
@@ -107,8 +122,18 @@ def _cube(x):
 
 
 @jit
-def _inverse(x):
-    return quotient(tl.full((1,), 1, x.dtype), x)
+def _square_backward(grad, x):
+    return grad * (2 * x)
+
+
+@jit
+def _cube_backward(grad, x):
+    return grad * (3 * x * x)
+
+
+@jit
+def _root_backward(grad, x):
+    return quotient(0.5 * grad, root(x))
 
 
 @jit
@@ -140,19 +165,22 @@ def _second_exponent(grad, scale, x, e):
     return tl.where((x == 0) & (e >= 0), 0, grad * scale * (libdevice.pow(x, e) * log * log))
 
 
-# exponents that are numbers and need no power: the NumPy function and the kernel
-_SHORT = {
-    2: (lambda x: x * x, elementwise(lambda input: input * input, _square)),
-    3: (lambda x: x * x * x, elementwise(lambda input: input * input * input, _cube)),
-    0.5: (np.sqrt, elementwise(lambda input: np.sqrt(input), root)),
-}
-_ANY = elementwise(forward_numpy, _power)
+# forward and backward of the powers, to numbers, that are a product or a root
+_SHORT = {2: (_square, _square_backward), 3: (_cube, _cube_backward), 0.5: (root, _root_backward)}
+_FORWARD = elementwise(forward_numpy, _power)
+_BACKWARD_INPUT = elementwise(backward_input_numpy, _backward_input)
 
 
 def forward_triton(input, exponent):
     if isinstance(exponent, (int, float)) and exponent in _SHORT:
-        return _SHORT[exponent][1].triton(input)
-    return _ANY.triton(input, exponent)
+        return run(_SHORT[exponent][0], (input,), ())
+    return _FORWARD.triton(input, exponent)
+
+
+def backward_input_triton(grad, input, exponent):
+    if isinstance(exponent, (int, float)) and exponent in _SHORT:
+        return run(_SHORT[exponent][1], (grad, input), ())
+    return _BACKWARD_INPUT.triton(grad, input, exponent)
 
 
 def samples(rng):
@@ -182,7 +210,7 @@ def samples(rng):
 
 POW = register(Op(
     name="pow",
-    kernel=Kernel(numpy=_ANY.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
+    kernel=Kernel(numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
     grads=(
         Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
         Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
@@ -194,7 +222,8 @@ POW = register(Op(
 
 register(Op(
     name="pow_backward_input",
-    kernel=elementwise(backward_input_numpy, _backward_input),
+    kernel=Kernel(numpy=_BACKWARD_INPUT.numpy, triton=backward_input_triton, scalar=_backward_input,
+                  wide=backward_input_numpy),
     grads=(
         Grad(of=("grad",), keeps=("input", "exponent"), op="pow_backward_input"),
         Grad(of=("input",), keeps=("grad", "input", "exponent"), op="pow_second_input"),

@@ -32,7 +32,8 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
 
 
 def forward_numpy(condition, input, other):
-    return np.where(condition, input, other)
+    kind = (input if isinstance(input, np.ndarray) else other).dtype.type
+    return np.where(condition, *(x if isinstance(x, np.ndarray) else kind(x) for x in (input, other)))
 
 
 def chosen_numpy(grad, condition):

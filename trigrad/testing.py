@@ -164,8 +164,9 @@ def check_row(op: Op) -> None:
 def check_worked(op: Op, sample: Sample) -> None:
     """The NumPy version gives the literal answers."""
     called = _Called(op, _inputs(sample, "float64"), sample.settings, "cpu")
-    count = len(called.outputs)
-    for i, (o, answer) in enumerate(zip(called.outputs, sample.answers, strict=False)):
+    results = [*called.outputs, *_flat(called.written)]
+    count = len(results)
+    for i, (o, answer) in enumerate(zip(results, sample.answers, strict=False)):
         expected = np.asarray(answer)
         assert o.shape == expected.shape, f"{op.name} {sample.name}: output {i} has shape {o.shape}, expected {expected.shape}"
         np.testing.assert_allclose(np.asarray(o.host(), np.float64), np.asarray(expected, np.float64), rtol=1e-12, atol=1e-15)
