@@ -30,7 +30,7 @@ def _run_raw(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
         kind = first.dtype
         run = row.wide if kind is _F32 or kind is _F64 else row.kernel.numpy
         out = mode.quiet(run, *arguments, **settings)
-        return out if type(out) is np.ndarray or type(out) is tuple else np.asarray(out)
+        return np.asarray(out) if isinstance(out, np.generic) else out
     return row.kernel.triton(*arguments, **settings)
 
 

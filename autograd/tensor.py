@@ -572,6 +572,11 @@ def _share_memory(a: RawArray, b: RawArray) -> bool:
 
 def may_write(name: str, target: Tensor, recorded: bool) -> None:
     """Raise RuntimeError, naming the op, where writing into ``target`` would make some gradient wrong."""
+    array = target.array
+    if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
+        raise RuntimeError(f"{name}_: several of its elements are one place in memory, since it was expanded; clone() it first")
+    if type(array) is _ndarray and not array.flags.writeable:
+        raise RuntimeError(f"{name}_: its memory is that of a read-only NumPy array; clone() it first")
     if recorded and target.source is None and target.wants_grad:
         raise RuntimeError(f"{name}_: a leaf that requires a gradient cannot be changed in place; use no_grad()")
     if target.origin is not None and mode.recording and (recorded or target.origin[0].wants_grad):

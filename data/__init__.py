@@ -2,3 +2,21 @@
 
 if __name__ != "trigrad.data":
     raise ImportError("this folder is a room of trigrad: write 'import trigrad.data', not 'import data'")
+
+from . import transforms as transforms
+from .collate import default_collate as default_collate
+from .collate import default_convert as default_convert
+from .dataset import ConcatDataset as ConcatDataset
+from .dataset import Dataset as Dataset
+from .dataset import IterableDataset as IterableDataset
+from .dataset import Subset as Subset
+from .dataset import TensorDataset as TensorDataset
+from .dataset import random_split as random_split
+from .digits import Digits as Digits
+from .loader import DataLoader as DataLoader
+from .sampler import BatchSampler as BatchSampler
+from .sampler import RandomSampler as RandomSampler
+from .sampler import Sampler as Sampler
+from .sampler import SequentialSampler as SequentialSampler
+from .sampler import SubsetRandomSampler as SubsetRandomSampler
+from .sampler import WeightedRandomSampler as WeightedRandomSampler

@@ -77,7 +77,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     device = "interpreter" if options.triton else "cuda" if tg.cuda.is_available() else "cpu"
     began = time.perf_counter()
     accuracy = train(device, options.epochs, options.steps, options.seed)
-    console.print(f"{accuracy:.1%} of the held-out digits named rightly after {time.perf_counter() - began:.1f} s on {device}")
+    seconds = time.perf_counter() - began
+    console.print(f"{accuracy:.1%} of the held-out digits named rightly after {seconds:.1f} s on {device}")
     return {"checked": made, "accuracy": accuracy}
 
 

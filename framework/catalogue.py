@@ -14,7 +14,9 @@ import numpy as np
 
 from .op import OPS, Op
 
-KINDS = {"": "as given", "arithmetic": "promoted", "float": "promoted, to floating", "comparison": "promoted, gives bool"}
+KINDS = {
+    "": "as given", "arithmetic": "promoted", "float": "promoted, to floating", "comparison": "promoted, gives bool",
+}
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,7 @@ class Entry:
 
 def describe(op: Op) -> Entry:
     """The row in words."""
-    gradients = [
-        f"{', '.join(g.of)} by {g.op}" + (f", keeps {', '.join(g.keeps)}" if g.keeps else ", keeps nothing") for g in op.grads
-    ]
+    gradients = [f"{', '.join(g.of)} by {g.op}, keeps {', '.join(g.keeps) or 'nothing'}" for g in op.grads]
     if op.zero:
         gradients.append(f"{', '.join(op.zero)}: zero")
     return Entry(op.name, formula(op), tuple(gradients), dtypes(op), KINDS[op.promotion], op.view, op.writes)
@@ -74,7 +74,7 @@ def _formulas(text: str, names: list[str]) -> list[tuple[str, str, str]]:
     choice = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     label = re.compile(rf"(?:^|(?<=\s\s))({choice})(?::\s+|\s+)(?=out|=)")
     found: list[tuple[str, str, str]] = []
-    section, depth = "", -1  # the row whose paragraph it is; how far the last formula is indented, -1 after a blank line
+    section, depth = "", -1  # the row whose paragraph it is; how far the last formula is indented, -1 if there is none
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
         parts = label.split(line.strip())

@@ -16,9 +16,10 @@ and see the input as a correlation with stride 1.  So nothing is scattered and n
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from .language import cdiv, jit, tl
 from .launch import contiguous, launch
 
 Pair = tuple[int, int]
-CHUNK = 1 << 22  # bytes of columns made at a time: they should stay in a core's reach
+CHUNK = 1 << 22  # bytes of columns made at a time: they should stay in a core's cache
 
 
 @lru_cache(maxsize=4096)
@@ -54,6 +55,26 @@ def phases(taps: int, stride: int, padding: int, dilation: int) -> tuple[tuple[i
 
 
 # -- on columns --------------------------------------------------------------------------------------------------
+
+
+class _Scratch(threading.local):
+    """Memory for columns and products, kept from call to call: fresh memory costs more than filling it."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Uninitialised; good until the next call with the same name."""
+        size = prod(shape) * dtype.itemsize
+        memory = self.held.get(name)
+        if memory is None or memory.size < size:
+            memory = np.empty(size, np.uint8)
+            if size <= 2 * CHUNK:
+                self.held[name] = memory
+        return memory[:size].view(dtype).reshape(shape)
+
+
+_scratch = _Scratch()
 
 
 def _wide(array: np.ndarray) -> np.ndarray:
@@ -121,8 +142,9 @@ def _padded(input: np.ndarray, before: Pair, extent: Pair) -> np.ndarray:
         return last
     shape = (n, *extent, c)
     inside = tuple((max(b, 0), max(min(b + size, e), 0)) for b, size, e in zip(before, (h, w), extent, strict=True))
-    out = np.empty(shape, input.dtype) if inside == ((0, extent[0]), (0, extent[1])) else np.zeros(shape, input.dtype)
+    out = _scratch("padded", shape, input.dtype)
     (top, bottom), (left, right) = inside
+    out[:, :top] = out[:, bottom:] = out[:, :, :left] = out[:, :, right:] = 0
     if bottom > top and right > left:
         out[:, top:bottom, left:right] = last[:, top - before[0]:bottom - before[0], left - before[1]:right - before[1]]
     return out
@@ -134,7 +156,16 @@ def _windows(padded: np.ndarray, start: Pair, step: Pair, apart: Pair, size: Pai
     a, b, d, e = padded.strides
     view = as_strided(padded[:, start[0]:, start[1]:], (n, *size, *taps, c),
                       (a, b * step[0], d * step[1], b * apart[0], d * apart[1], e), writeable=False)
-    return view.reshape(n * size[0] * size[1], taps[0] * taps[1] * c)
+    columns = view
+    if not view.flags.c_contiguous:  # as that of a 1 x 1 kernel may be
+        columns = _scratch("columns", view.shape, padded.dtype)
+        np.copyto(columns, view)
+    return columns.reshape(n * size[0] * size[1], taps[0] * taps[1] * c)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a @ b``, good until the next call."""
+    return np.matmul(a, b, out=_scratch("product", (*a.shape[:-1], b.shape[-1]), a.dtype))
 
 
 def _extents(size: Pair, stride: Pair, taps: Pair, dilation: Pair) -> Pair:
@@ -159,7 +190,7 @@ def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | No
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, k)
         for part in _chunks(n, places * c * width):
             padded = _padded(input[part], padding, extent)
-            rows = _windows(padded, (0, 0), stride, dilation, size, tuple(taps)) @ matrix
+            rows = _product(_windows(padded, (0, 0), stride, dilation, size, (taps[0], taps[1])), matrix)
             _store(out[part], rows.reshape(-1, *size, k).transpose(0, 3, 1, 2), bias)
         return out
     depth = each * taps[0] * taps[1]
@@ -169,9 +200,10 @@ def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | No
     for part in _chunks(n, places * c * width):
         count = part.stop - part.start
         if columns is None or columns.shape[3] != count:
-            columns = np.zeros((c, *taps, count, *size), input.dtype)
+            columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
+            columns[...] = 0
         _patch(input[part], columns, rows, cols)
-        product = np.matmul(matrix, columns.reshape(groups, depth, count * places))
+        product = _product(matrix, columns.reshape(groups, depth, count * places))
         _store(out[part], product.reshape(k, count, *size).transpose(1, 0, 2, 3), bias)
     return out
 
@@ -198,7 +230,7 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
     for part in _chunks(n, p * q * c * taps[0] * taps[1] * input.itemsize):
         count = part.stop - part.start
         flat = input[part].transpose(1, 0, 2, 3).reshape(groups, k // groups, -1)
-        columns = np.matmul(matrix, flat).reshape(c, *taps, count, p, q)
+        columns = _product(matrix, flat).reshape(c, *taps, count, p, q)
         target = out[part].transpose(1, 0, 2, 3)
         for r, (inner_p, y) in enumerate(rows):
             for s, (inner_q, x) in enumerate(cols):
@@ -236,7 +268,7 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
                 target = out[part, :, a::stride[0], b::stride[1]]
                 if (a, b) in matrices:
                     seen = _windows(padded, (top, left), (1, 1), (apart_r, apart_s), (high_count, wide_count), (many_r, many_s))
-                    rows = (seen @ matrices[a, b]).reshape(-1, high_count, wide_count, c)
+                    rows = _product(seen, matrices[a, b]).reshape(-1, high_count, wide_count, c)
                     _store(target, rows.transpose(0, 3, 1, 2), bias)
                 else:
                     target[...] = 0 if bias is None else bias[:, None, None]
@@ -265,7 +297,8 @@ def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, pad
     for part in _chunks(n, places * c * width):
         count = part.stop - part.start
         if columns is None or columns.shape[3] != count:
-            columns = np.zeros((c, *taps, count, *size), input.dtype)
+            columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
+            columns[...] = 0
         _patch(input[part], columns, rows, cols)
         flat = grad[part].transpose(1, 0, 2, 3).reshape(groups, k // groups, -1)
         product = np.matmul(flat, columns.reshape(groups, -1, count * places).transpose(0, 2, 1))

@@ -31,7 +31,8 @@ def widen(value):
     """Half types as float32, all else as it is."""
     if value.dtype == tl.float16 or value.dtype == tl.bfloat16:
         return value.to(tl.float32)
-    return value
+    else:
+        return value
 
 
 @jit

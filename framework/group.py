@@ -20,7 +20,7 @@ from .language import jit, tl
 from .launch import copied, copy_into, launch
 
 MOST = 64  # arrays in one launch: their addresses are kernel parameters, which may take 4 KiB in all
-PIECE = 16384  # elements that the NumPy half takes at a time
+PIECE = 65536  # elements that the NumPy half takes at a time
 
 Roles = tuple[tuple[Any, ...], ...]
 

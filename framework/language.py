@@ -225,6 +225,7 @@ def _names(code: CodeType) -> Iterator[str]:
 def _settle(fn: FunctionType) -> None:
     """Replace the stand-ins that a function refers to: in its file, in modules it names, in what it closes over."""
     names = set(_names(fn.__code__))
+    names |= {name for name, value in fn.__globals__.items() if type(value) is StandIn}  # annotations name them too
     scopes = [fn.__globals__]
     for name in names & fn.__globals__.keys():
         value = fn.__globals__[name]

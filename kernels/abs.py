@@ -45,7 +45,8 @@ def _backward(grad, x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([-1.5, 0.0, 2.0, -np.inf]),), answers=([1.5, 0.0, 2.0, np.inf], [-1.0, 0.0, 1.0, -1.0]))
+    yield Sample("worked", (np.array([-1.5, 0.0, 2.0, -np.inf]),),
+                 answers=([1.5, 0.0, 2.0, np.inf], [-1.0, 0.0, 1.0, -1.0]))
     yield Sample("not a number", (np.array([np.nan]),), answers=([np.nan], [0.0]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.1, 2.0, shape) * rng.choice([-1, 1], shape),))

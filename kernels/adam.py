@@ -10,7 +10,7 @@ With ``max_exp_avg_sqs`` (amsgrad), the greatest exp_avg_sq so far stands in the
 All is done in the parameters' dtype, half types in float32 and rounded once.
 
 Source: Kingma, Ba (2015), "Adam: a method for stochastic optimization", algorithm 1; Reddi, Kale, Kumar (2018) for
-amsgrad.  The order of operations is PyTorch's.
+amsgrad.  The formulas are PyTorch's.
 """
 
 from math import sqrt
@@ -51,10 +51,9 @@ def forward_numpy(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, 
         if greatest:
             np.maximum(greatest[0], square, out=greatest[0])
         np.sqrt(greatest[0] if greatest else square, out=t)
-        t /= bias
-        t += eps
+        t += eps * bias  # root / bias + eps, times bias: a pass less, and the same but for rounding
         np.divide(mean, t, out=t)
-        t *= size
+        t *= size * bias
         param -= t
     return ()
 

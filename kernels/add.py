@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework.elementwise import elementwise
-from ..framework.language import jit
+from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
 
 
@@ -30,7 +30,10 @@ def forward_numpy(input, other):
 
 @jit
 def _sum(x, y):
-    return x + y
+    if x.dtype == tl.int1:
+        return x | y  # one bit would wrap
+    else:
+        return x + y
 
 
 def samples(rng):
@@ -46,6 +49,7 @@ def samples(rng):
     yield Sample("strided", (rng.normal(size=(5, 4)).T, rng.normal(size=(4, 10))[:, ::2]))
     yield Sample("large", (rng.normal(size=(3, 1025)), rng.normal(size=(3, 1025))))
     yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), answers=([4, -2],), dtypes=())
+    yield Sample("bool", (np.array([True, False]), np.array([True, False])), answers=([True, False],), dtypes=())
     yield Sample("integers and floats", (np.array([1, 2]), np.array([0.5, 0.5], np.float32)), answers=([1.5, 2.5], [1.0, 1.0]), dtypes=())
     yield Sample(
         "misfit", (np.zeros((2, 3)), np.zeros((2,))),

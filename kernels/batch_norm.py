@@ -623,12 +623,14 @@ def samples(rng):
                  dtypes=("float64", "float32"))
     for shape in [(5, 3), (2, 3, 4), (3, 2, 4, 5), (2, 3, 2, 2, 3), (4, 1, 3)]:
         c = shape[1]
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)), {"eps": 0.1})
+        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)), {"eps": 0.1},
+                     terms=int(np.prod(shape)) // c)
     yield Sample("channels last", (rng.normal(size=(3, 4, 5, 6)).transpose(0, 3, 1, 2), rng.uniform(0.5, 2, 6), rng.normal(size=6)),
-                 {"eps": 0.1})
-    yield Sample("strided", (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]), {"eps": 0.1})
-    yield Sample("many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1})
-    yield Sample("no parameters", (rng.normal(size=(3, 2, 4)), 1.0, 0.0), {"eps": 0.1})
+                 {"eps": 0.1}, terms=60)
+    yield Sample("strided", (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]), {"eps": 0.1},
+                 terms=12)
+    yield Sample("many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1}, terms=450)
+    yield Sample("no parameters", (rng.normal(size=(3, 2, 4)), 1.0, 0.0), {"eps": 0.1}, terms=12)
     yield Sample("empty batch", (rng.normal(size=(0, 3, 2)), *(np.ones(3), np.zeros(3))), {"eps": 0.1})
     yield Sample("no channels", (rng.normal(size=(2, 0, 2)), np.ones(0), np.zeros(0)), {"eps": 0.1})
 
@@ -663,12 +665,13 @@ def eval_samples(rng):
     x = np.array([[1.0, 0.0], [3.0, 4.0]])
     yield Sample("worked", (x, np.array([2.0, 6.0]), np.array([1.0, 5.0]), np.array([1.0, 2.0]), np.array([3.0, 8.0])),
                  {"eps": 1.0}, answers=([[1.0, 1.0], [3.0, 9.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 0.0], [2.0, 2.0]))
+    # statistics as integers: constants, along which no difference is taken
     for shape in [(1, 3), (2, 3, 4), (3, 2, 4, 5), (0, 3, 2)]:
         c = shape[1]
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c), rng.normal(size=c),
-                                        rng.uniform(0.5, 2, c)), {"eps": 0.1})
-    yield Sample("channels last", (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0, rng.normal(size=5),
-                                   rng.uniform(0.5, 2, 5)), {"eps": 0.1})
+        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c),
+                                        rng.integers(-2, 3, c), rng.integers(1, 4, c)), {"eps": 0.1}, terms=20)
+    yield Sample("channels last", (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0, rng.integers(-2, 3, 5),
+                                   rng.integers(1, 4, 5)), {"eps": 0.1}, terms=12)
 
 
 def update_samples(rng):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework.array import DeviceArray, empty_like
+from ..framework.dtypes import promote
 from ..framework.launch import copy_into
 from ..framework.op import VARIADIC, Grad, Kernel, Op, Sample, register
 from ..framework.shape import dimension
@@ -29,7 +30,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [1.0, 2.0, 3.0]
     """
     given = tensors_of("cat", tensors)
-    shaped = [t for t in given if t.array.shape != (0,)] or given[:1]
+    shaped = given
+    if any(t.array.ndim != 1 for t in given):
+        shaped = [t for t in given if t.array.shape != (0,)]
+        if len(shaped) != len(given):  # what is passed over still counts for the dtype
+            shaped[0] = shaped[0].to(promote(t.array for t in given))
     first = shaped[0].array.shape
     if not first:
         raise RuntimeError("cat: 0-d tensors cannot be joined; use stack")
@@ -121,25 +126,31 @@ def cut(input, *, dim, sizes):
 
 def samples(rng):
     a, b = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])
-    yield Sample("worked", ((a, b),), {"dim": 0}, answers=([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]))
-    yield Sample("last dimension", ((rng.normal(size=(3, 2)), rng.normal(size=(4, 3)).T, rng.normal(size=(3, 1))),), {"dim": 1})
+    yield Sample("worked", ((a, b),), {"dim": 0},
+                 answers=([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]))
+    yield Sample("last dimension", ((rng.normal(size=(3, 2)), rng.normal(size=(4, 3)).T, rng.normal(size=(3, 1))),),
+                 {"dim": 1})
     yield Sample("one", ((rng.normal(size=(3, 2)),),), {"dim": 0})
     yield Sample("with an empty one", ((rng.normal(size=(2, 3)), rng.normal(size=(2, 0))),), {"dim": 1})
-    yield Sample("promoted", ((np.array([1, 2]), np.array([0.5], np.float32)),), {"dim": 0}, answers=([1.0, 2.0, 0.5], [1.0]), dtypes=())
+    yield Sample("promoted", ((np.array([1, 2]), np.array([0.5], np.float32)),), {"dim": 0},
+                 answers=([1.0, 2.0, 0.5], [1.0]), dtypes=())
     yield Sample("misfit", ((np.zeros((2, 3)), np.zeros((2, 4))),), raises=(
         RuntimeError, "cat: the sizes outside dimension 0 must agree, tensor 0 has shape (2, 3), tensor 1 has (2, 4)"))
-    yield Sample("0-d", ((np.zeros(()), np.zeros(())),), raises=(RuntimeError, "cat: 0-d tensors cannot be joined; use stack"))
+    yield Sample("0-d", ((np.zeros(()), np.zeros(())),),
+                 raises=(RuntimeError, "cat: 0-d tensors cannot be joined; use stack"))
     yield Sample("nothing", ((),), raises=(RuntimeError, "cat: expected at least one tensor"))
 
 
 def split_samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0]),), {"dim": 0, "sizes": (2, 1)}, answers=([1.0, 2.0], [3.0], [1.0, 1.0, 0.0]))
+    yield Sample("worked", (np.array([1.0, 2.0, 3.0]),), {"dim": 0, "sizes": (2, 1)},
+                 answers=([1.0, 2.0], [3.0], [1.0, 1.0, 0.0]))
     yield Sample("last dimension", (rng.normal(size=(5, 3)).T,), {"dim": 1, "sizes": (1, 3, 1)})
     yield Sample("one", (rng.normal(size=(3, 2)),), {"dim": 0, "sizes": (3,)})
     yield Sample("with an empty one", (rng.normal(size=(2, 3)),), {"dim": 1, "sizes": (0, 3)})
     yield Sample("misfit", (np.zeros(3), [2, 2]),
                  raises=(RuntimeError, "split: expected sizes that add up to 3, the size of dimension 0, got (2, 2)"))
-    yield Sample("no size", (np.zeros(3), 0), raises=(RuntimeError, "split: the size of a part must be positive, got 0"))
+    yield Sample("no size", (np.zeros(3), 0),
+                 raises=(RuntimeError, "split: the size of a part must be positive, got 0"))
 
 
 CAT = register(Op(

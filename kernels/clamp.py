@@ -139,11 +139,15 @@ def _less(grad, x, y):
 
 def samples(rng):
     x = np.array([-1.0, 0.0, 0.25, 1.0, 2.0])
-    yield Sample("worked", (x,), {"min": 0, "max": 1}, answers=([0.0, 0.0, 0.25, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.0]))
-    yield Sample("only min", (x,), {"min": 0.25, "max": None}, answers=([0.25, 0.25, 0.25, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 1.0]))
-    yield Sample("only max", (x,), {"min": None, "max": 0.25}, answers=([-1.0, 0.0, 0.25, 0.25, 0.25], [1.0, 1.0, 1.0, 0.0, 0.0]))
+    yield Sample("worked", (x,), {"min": 0, "max": 1},
+                 answers=([0.0, 0.0, 0.25, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.0]))
+    yield Sample("only min", (x,), {"min": 0.25, "max": None},
+                 answers=([0.25, 0.25, 0.25, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 1.0]))
+    yield Sample("only max", (x,), {"min": None, "max": 0.25},
+                 answers=([-1.0, 0.0, 0.25, 0.25, 0.25], [1.0, 1.0, 1.0, 0.0, 0.0]))
     yield Sample("crossed", (x,), {"min": 3.0, "max": 1.5}, answers=([1.5] * 5, [0.0] * 5))
-    yield Sample("not a number", (np.array([np.nan, np.inf]),), {"min": 0.0, "max": 1.0}, answers=([np.nan, 1.0], [0.0, 0.0]))
+    yield Sample("not a number", (np.array([np.nan, np.inf]),), {"min": 0.0, "max": 1.0},
+                 answers=([np.nan, 1.0], [0.0, 0.0]))
     for shape in [(), (0, 2), (3, 5), (2, 1025)]:
         yield Sample(f"shape {shape}", (_off(rng, shape, 0.5),), {"min": -0.5, "max": 0.5})
     yield Sample("strided", (_off(rng, (4, 6), 0.5)[:, ::2].T,), {"min": -0.5, "max": 0.5})

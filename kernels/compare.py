@@ -120,10 +120,12 @@ def _samples(ufunc):
         less, same, more, none = (bool(ufunc(x, 2.0)) for x in (1.0, 2.0, 3.0, np.nan))
         yield Sample("worked", (np.array([1.0, 2.0, 3.0, np.nan, 2.0]), np.array([2.0, 2.0, 2.0, 2.0, np.nan])),
                      answers=([less, same, more, none, none],))
-        yield Sample("bool", (np.array([False, True, True]), np.array([True, True, False])), answers=([less, same, more],), dtypes=())
+        yield Sample("bool", (np.array([False, True, True]), np.array([True, True, False])),
+                     answers=([less, same, more],), dtypes=())
         yield Sample("integers", (np.array([1, 2, 3], "i1"), 2), answers=([less, same, more],), dtypes=())
         yield Sample("integers and a fraction", (np.array([2, 3]), 2.5), answers=([less, more],), dtypes=())
-        yield Sample("wide integers", (np.array([2**62]), np.array([2**62 + 1])), answers=([less],), dtypes=())
+        yield Sample("wide integers", (np.array([2**62]), np.array([2**62 + 1])),
+                     answers=([less],), dtypes=())
         yield Sample("number first", (2.0, np.array([1.0, 2.0])), answers=([more, same],))
         for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,))]:
             yield Sample(f"shapes {a} {b}", (rng.integers(0, 3, a).astype(float), rng.integers(0, 3, b).astype(float)))

@@ -118,7 +118,8 @@ def _as_like(input: Tensor, value: Any, dtype: Any, device: Device, requires_gra
     return _made(array, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
+               requires_grad: bool = False) -> Tensor:
     """Zeros in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> zeros_like(Tensor([1, 2])).tolist()
@@ -127,7 +128,8 @@ def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Device = No
     return _as_like(input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
+              requires_grad: bool = False) -> Tensor:
     """Ones in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> ones_like(Tensor([[1.0, 2.0]])).tolist()
@@ -146,7 +148,8 @@ def full_like(input: Tensor, fill_value: float, *, dtype: DType | None = None, d
     return _as_like(input, _number("full_like", fill_value), dtype, device, requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
+               requires_grad: bool = False) -> Tensor:
     """Memory in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> empty_like(Tensor([1.0, 2.0])).shape

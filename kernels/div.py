@@ -118,8 +118,10 @@ def _trunc(x, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 6.0]), np.array([2.0, -4.0])), answers=([0.5, -1.5], [0.5, -0.25], [-0.25, -0.375]))
-    yield Sample("by zero", (np.array([1.0, -1.0]), np.array([0.0, 0.0])), answers=([np.inf, -np.inf], [np.inf, np.inf], [-np.inf, np.inf]))
+    yield Sample("worked", (np.array([1.0, 6.0]), np.array([2.0, -4.0])),
+                 answers=([0.5, -1.5], [0.5, -0.25], [-0.25, -0.375]))
+    yield Sample("by zero", (np.array([1.0, -1.0]), np.array([0.0, 0.0])),
+                 answers=([np.inf, -np.inf], [np.inf, np.inf], [-np.inf, np.inf]))
     for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,)), ((3, 1025), (3, 1025))]:
         yield Sample(f"shapes {a} {b}", (rng.normal(size=a), rng.uniform(0.5, 2, b) * rng.choice([-1, 1], b)))
     yield Sample("number", (rng.normal(size=(3,)), -2.5))
@@ -137,9 +139,12 @@ def rounded_samples(answers):
         nothing = [0.0] * 5
         yield Sample("worked", (np.array(x), np.array(y)), answers=(answers, nothing, nothing))
         for kind in ("i8", "i4", "i1"):
-            yield Sample(f"integers {kind}", (np.array(x, kind), np.array(y, kind)), answers=(answers,), dtypes=())
-        yield Sample("bytes", (np.array([7, 255, 6], "u1"), np.array([2, 2, 200], "u1")), answers=([3, 127, 0],), dtypes=())
-        yield Sample("broadcast", (rng.normal(size=(4, 3)) * 5, rng.uniform(0.5, 2, (3,))), dtypes=("float64", "float32"))
+            yield Sample(f"integers {kind}", (np.array(x, kind), np.array(y, kind)),
+                         answers=(answers,), dtypes=())
+        yield Sample("bytes", (np.array([7, 255, 6], "u1"), np.array([2, 2, 200], "u1")),
+                     answers=([3, 127, 0],), dtypes=())
+        yield Sample("broadcast", (rng.normal(size=(4, 3)) * 5, rng.uniform(0.5, 2, (3,))),
+                     dtypes=("float64", "float32"))
         yield Sample("number first", (7.5, np.array([2.0, 4.0])))
         yield Sample("empty", (np.zeros((0, 2)), np.ones((2,))))
     return samples

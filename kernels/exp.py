@@ -31,7 +31,8 @@ def _exp(x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([0.0, np.log(2.0), -np.inf, np.inf]),), answers=([1.0, 2.0, 0.0, np.inf], [1.0, 2.0, 0.0, np.inf]))
+    yield Sample("worked", (np.array([0.0, np.log(2.0), -np.inf, np.inf]),),
+                 answers=([1.0, 2.0, 0.0, np.inf], [1.0, 2.0, 0.0, np.inf]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),))
     yield Sample("far", (np.array([-80.0, 80.0, 20.0]),), dtypes=("float64", "float32"))

@@ -33,7 +33,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return linear(input.unsqueeze(0), weight, bias).squeeze(0)
     if bias is None:
         return apply(LINEAR, input, weight)
-    if bias.ndim != 1 or bias.shape[0] != weight.shape[0]:
+    if bias.shape != weight.shape[:1]:
         return apply(LINEAR, input, weight) + bias
     return apply(LINEAR_BIAS, input, weight, bias)
 
@@ -50,8 +50,15 @@ def _check(input, weight, bias):
         raise RuntimeError("linear: bool has no product of matrices; use .to() first")
     if not input.ndim or weight.ndim not in (1, 2) or input.shape[-1] != weight.shape[-1]:
         raise RuntimeError(f"linear: expected input (..., I) and weight (J, I), got {input.shape} and {weight.shape}")
-    if bias is not None and (bias.shape not in ((), (1,), weight.shape[:-1])):
-        raise RuntimeError(f"linear: expected bias {weight.shape[:-1]} for weight {weight.shape}, got {bias.shape}")
+    shape = input.shape[:-1] + weight.shape[:-1]
+    if bias is not None and not _broadcasts(bias.shape, shape):
+        raise RuntimeError(f"linear: expected a bias {weight.shape[:-1]}, or one that broadcasts to the output {shape}, "
+                           f"got {bias.shape}")
+
+
+def _broadcasts(own, shape):
+    lead = len(shape) - len(own)
+    return lead >= 0 and all(n in (1, m) for n, m in zip(own, shape[lead:], strict=True))
 
 
 def _rows(array):
@@ -111,6 +118,10 @@ def samples(rng):
     yield Sample("strided", (rng.normal(size=(4, 3, 2)).transpose(1, 2, 0), rng.normal(size=(4, 5)).T), terms=6)
     yield Sample("misfit", (np.zeros((2, 3)), np.zeros((4, 2))),
                  raises=(RuntimeError, "linear: expected input (..., I) and weight (J, I), got (2, 3) and (4, 2)"))
+    yield Sample("bias", (np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(5)),
+                 raises=(RuntimeError, "linear: expected a bias (4,), or one that broadcasts to the output (2, 4), got (5,)"))
+    yield Sample("bool", (np.zeros((2, 3), bool), np.zeros((4, 3), bool)), dtypes=(),
+                 raises=(RuntimeError, "linear: bool has no product of matrices; use .to() first"))
     yield Sample("dtypes", (np.zeros((2, 3), np.float32), np.zeros((4, 3))), dtypes=(),
                  raises=(RuntimeError, "linear: expected one dtype, got input float32, weight float64"))
 

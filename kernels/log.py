@@ -33,7 +33,8 @@ def _log(x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 0.0, np.inf]),), answers=([0.0, -np.inf, np.inf], [1.0, np.inf, 0.0]))
+    yield Sample("worked", (np.array([1.0, 0.0, np.inf]),),
+                 answers=([0.0, -np.inf, np.inf], [1.0, np.inf, 0.0]))
     yield Sample("negative", (np.array([-1.0]),), answers=([np.nan], [-1.0]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.5, 3.0, shape),))

@@ -156,9 +156,12 @@ def _logical_samples(table):
             yield Sample("integers", (np.array([0, 4]),), answers=(table,), dtypes=())
             yield Sample("strided", (rng.integers(0, 2, (5, 4)).T.astype(float),))
             return
-        yield Sample("worked", (np.array([0.0, 0.0, -2.5, 0.5]), np.array([0.0, 3.0, 0.0, 1.0])), answers=(table,))
-        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])), answers=([table[:2], table[2:]],), dtypes=())
-        yield Sample("mixed", (np.array([[0], [4]]), np.array([0.0, 0.5])), answers=([table[:2], table[2:]],), dtypes=())
+        yield Sample("worked", (np.array([0.0, 0.0, -2.5, 0.5]), np.array([0.0, 3.0, 0.0, 1.0])),
+                     answers=(table,))
+        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])),
+                     answers=([table[:2], table[2:]],), dtypes=())
+        yield Sample("mixed", (np.array([[0], [4]]), np.array([0.0, 0.5])),
+                     answers=([table[:2], table[2:]],), dtypes=())
         yield Sample("strided", (rng.integers(0, 2, (5, 4)).T.astype(float), rng.integers(0, 2, (4, 10)).astype(float)[:, ::2]))
         yield Sample("empty", (np.zeros((0, 2)), np.zeros(2)))
     return samples
@@ -170,13 +173,16 @@ def _bitwise_samples(name, integers, table):
             yield Sample("worked", (np.array([5, -1]),), answers=(integers,), dtypes=())
             yield Sample("bool", (np.array([False, True]),), answers=(table,), dtypes=())
             yield Sample("bytes", (np.array([0, 254], "u1"),), answers=([255, 1],), dtypes=())
-            yield Sample("floats", (np.ones(1),), dtypes=(), raises=(TypeError, f"{name}: expected integers or bool, got float64"))
+            yield Sample("floats", (np.ones(1),), dtypes=(),
+                         raises=(TypeError, f"{name}: expected integers or bool, got float64"))
             return
         yield Sample("worked", (np.array([12, -1]), np.array([10, 6])), answers=(integers,), dtypes=())
         yield Sample("number", (np.array([12, -1], "i1"), 10), dtypes=())
-        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])), answers=([table[:2], table[2:]],), dtypes=())
+        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])),
+                     answers=([table[:2], table[2:]],), dtypes=())
         yield Sample("mixed", (np.array([12, 3]), np.array([True, True])), dtypes=())
-        yield Sample("floats", (np.ones(1, int), 0.5), dtypes=(), raises=(RuntimeError, f"{name}: expected integers or bool, got 0.5"))
+        yield Sample("floats", (np.ones(1, int), 0.5), dtypes=(),
+                     raises=(RuntimeError, f"{name}: expected integers or bool, got 0.5"))
     return samples
 
 

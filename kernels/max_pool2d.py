@@ -95,7 +95,8 @@ def backward_numpy(grad, indices, *, size, kernel_size, stride, padding, dilatio
 
 def gather_numpy(input, indices, *, size, kernel_size, stride, padding, dilation):
     flat = input.reshape(*input.shape[:-2], size[0] * size[1])
-    taken = np.take_along_axis(flat, indices.reshape(*indices.shape[:-2], -1), -1)
+    windows = indices.shape[-2] * indices.shape[-1]
+    taken = np.take_along_axis(flat, indices.reshape(*indices.shape[:-2], windows), -1)
     return taken.reshape(indices.shape)
 
 

@@ -199,11 +199,14 @@ def samples(rng):
     for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,))]:
         yield Sample(f"shapes {a} {b}", (rng.uniform(0.5, 2.0, a), rng.uniform(-2.0, 3.0, b)))
     yield Sample("strided", (rng.uniform(0.5, 2.0, (5, 4)).T, rng.uniform(-2.0, 3.0, (4, 10))[:, ::2]))
-    yield Sample("integers", (np.array([3, -2, 0, 7]), np.array([4, 5, 0, 1])), answers=([81, -32, 1, 7],), dtypes=())
+    yield Sample("integers", (np.array([3, -2, 0, 7]), np.array([4, 5, 0, 1])),
+                 answers=([81, -32, 1, 7],), dtypes=())
     yield Sample("negative exponents", (np.array([0, 1, -1, -1, 2], "i1"), np.array([-1, -2, -3, -2, -1], "i1")),
                  answers=([0, 1, -1, 1, 0],), dtypes=())
-    yield Sample("bytes", (np.array([2, 255, 3], "u1"), np.array([7, 1, 2], "u1")), answers=([128, 255, 9],), dtypes=())
-    yield Sample("number to integers", (3, np.array([39, 0, -1])), answers=([4052555153018976267, 1, 0],), dtypes=())
+    yield Sample("bytes", (np.array([2, 255, 3], "u1"), np.array([7, 1, 2], "u1")),
+                 answers=([128, 255, 9],), dtypes=())
+    yield Sample("number to integers", (3, np.array([39, 0, -1])),
+                 answers=([4052555153018976267, 1, 0],), dtypes=())
     yield Sample("negative number", (np.array([2]), -1), raises=(
         RuntimeError, "pow: expected a floating tensor or an exponent >= 0, got int64 and -1"))
 

@@ -46,7 +46,8 @@ def _backward(grad, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([-1.0, 0.0, 2.0, np.inf]),), answers=([0.0, 0.0, 2.0, np.inf], [0.0, 0.0, 1.0, 1.0]))
+    yield Sample("worked", (np.array([-1.0, 0.0, 2.0, np.inf]),),
+                 answers=([0.0, 0.0, 2.0, np.inf], [0.0, 0.0, 1.0, 1.0]))
     yield Sample("not a number", (np.array([np.nan]),), answers=([np.nan], [1.0]))
     for shape in [(), (0, 2), (7,), (3, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape),))  # off the kink

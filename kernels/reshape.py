@@ -91,12 +91,13 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     >>> unflatten(Tensor([1.0, 2.0, 3.0, 4.0]), 0, (2, 2)).tolist()
     [[1.0, 2.0], [3.0, 4.0]]
     """
+    d = dimension("unflatten", dim, input.ndim)
     if not input.ndim:
         raise RuntimeError("unflatten: a 0-d tensor has no dimension to split")
-    d = dimension("unflatten", dim, input.ndim)
-    parts = filled_in("unflatten", _sizes("unflatten", (sizes,)), input.shape[d])
-    if not parts:
-        raise RuntimeError("unflatten: sizes is empty")
+    wanted = _sizes("unflatten", (sizes,))
+    if not wanted:
+        raise RuntimeError("unflatten: expected at least one size")
+    parts = filled_in("unflatten", wanted, input.shape[d])
     return apply(RESHAPE, input, shape=(*input.shape[:d], *parts, *input.shape[d + 1 :]))
 
 
@@ -127,23 +128,29 @@ def forward(input, *, shape):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)}, answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
-    yield Sample("transposed", (np.array([[1.0, 2.0], [3.0, 4.0]]).T,), {"shape": (4,)}, answers=([1.0, 3.0, 2.0, 4.0], [[1.0, 1.0], [1.0, 1.0]]))
+    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)},
+                 answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
+    yield Sample("transposed", (np.array([[1.0, 2.0], [3.0, 4.0]]).T,), {"shape": (4,)},
+                 answers=([1.0, 3.0, 2.0, 4.0], [[1.0, 1.0], [1.0, 1.0]]))
     yield Sample("copied", (rng.normal(size=(3, 4, 5)).transpose(2, 0, 1),), {"shape": (6, 10)})
     yield Sample("0-d", (rng.normal(size=()),), {"shape": (1, 1)})
     yield Sample("to 0-d", (rng.normal(size=(1, 1)),), {"shape": ()})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"shape": (2, 0)})
-    yield Sample("misfit", (np.zeros((2, 3)), (4, 2)), raises=(RuntimeError, "reshape: shape (4, 2) has 8 elements, the input has 6"))
-    yield Sample("unknown twice", (np.zeros((2, 3)), (-1, -1)), raises=(RuntimeError, "reshape: only one size can be -1, got (-1, -1)"))
+    yield Sample("misfit", (np.zeros((2, 3)), (4, 2)),
+                 raises=(RuntimeError, "reshape: shape (4, 2) has 8 elements, the input has 6"))
+    yield Sample("unknown twice", (np.zeros((2, 3)), (-1, -1)),
+                 raises=(RuntimeError, "reshape: only one size can be -1, got (-1, -1)"))
     yield Sample("indivisible", (np.zeros((2, 3)), (4, -1)),
                  raises=(RuntimeError, "reshape: shape (4, -1) does not divide the input's 6 elements"))
 
 
 def view_samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)}, answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
+    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)},
+                 answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
     yield Sample("split", (rng.normal(size=(6, 4)).T,), {"shape": (2, 2, 1, 6)})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"shape": (2, 0)})
-    yield Sample("misfit", (np.zeros((2, 3)), 4), raises=(RuntimeError, "view: shape (4,) has 4 elements, the input has 6"))
+    yield Sample("misfit", (np.zeros((2, 3)), 4),
+                 raises=(RuntimeError, "view: shape (4,) has 4 elements, the input has 6"))
 
 
 _GRADS = (Grad(of=("input",), keeps=(), op="reshape", settings=lambda call: {"shape": call.shape("input")}),)

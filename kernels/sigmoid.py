@@ -55,7 +55,8 @@ def _second(grad, scale, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([0.0, np.log(4.0), -np.inf, np.inf]),), answers=([0.5, 0.8, 0.0, 1.0], [0.25, 0.16, 0.0, 0.0]))
+    yield Sample("worked", (np.array([0.0, np.log(4.0), -np.inf, np.inf]),),
+                 answers=([0.5, 0.8, 0.0, 1.0], [0.25, 0.16, 0.0, 0.0]))
     yield Sample("far", (np.array([-80.0, 80.0, -1000.0, 1000.0]),), dtypes=("float64", "float32"))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),))

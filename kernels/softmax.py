@@ -47,8 +47,8 @@ def along_dim(name, row, input, dim, dtype):
 
 
 def wide(array):
-    """Half types as float32."""
-    return array.astype(np.float32) if array.dtype in dtypes.HALF else array
+    """Half types as float32; numbers and other arrays as they are."""
+    return array.astype(np.float32) if getattr(array, "dtype", None) in dtypes.HALF else array
 
 
 def shifted(input, dim):

@@ -47,7 +47,8 @@ def _backward(grad, root):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([4.0, 0.25, 0.0, np.inf]),), answers=([2.0, 0.5, 0.0, np.inf], [0.25, 1.0, np.inf, 0.0]))
+    yield Sample("worked", (np.array([4.0, 0.25, 0.0, np.inf]),),
+                 answers=([2.0, 0.5, 0.0, np.inf], [0.25, 1.0, np.inf, 0.0]))
     yield Sample("negative", (np.array([-1.0]),), answers=([np.nan], [np.nan]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.5, 3.0, shape),))

@@ -54,7 +54,8 @@ def squeeze_samples(rng):
     yield Sample("none", (rng.normal(size=(2, 3)),), {"dims": ()})
     yield Sample("to 0-d", (rng.normal(size=(1, 1)),), {"dims": (0, 1)})
     yield Sample("empty", (rng.normal(size=(0, 1)),), {"dims": (1,)})
-    yield Sample("no such", (np.zeros((1, 3)), 2), raises=(IndexError, "squeeze: dimension 2 is out of range for a tensor of 2 dimensions"))
+    yield Sample("no such", (np.zeros((1, 3)), 2),
+                 raises=(IndexError, "squeeze: dimension 2 is out of range for a tensor of 2 dimensions"))
 
 
 def unsqueeze_samples(rng):
@@ -62,7 +63,8 @@ def unsqueeze_samples(rng):
     yield Sample("first", (rng.normal(size=(3, 2)).T,), {"dims": (0,)})
     yield Sample("0-d", (rng.normal(size=()),), {"dims": (0,)})
     yield Sample("empty", (rng.normal(size=(0, 2)),), {"dims": (1,)})
-    yield Sample("no such", (np.zeros((2, 3)), -4), raises=(IndexError, "unsqueeze: dimension -4 is out of range for a tensor of 3 dimensions"))
+    yield Sample("no such", (np.zeros((2, 3)), -4),
+                 raises=(IndexError, "unsqueeze: dimension -4 is out of range for a tensor of 3 dimensions"))
 
 
 SQUEEZE = register(Op(

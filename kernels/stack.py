@@ -83,11 +83,13 @@ def samples(rng):
 
 
 def unbind_samples(rng):
-    yield Sample("worked", (np.array([[1.0, 2.0], [3.0, 4.0]]),), {"dim": 1}, answers=([1.0, 3.0], [2.0, 4.0], [[1.0, 0.0], [1.0, 0.0]]))
+    yield Sample("worked", (np.array([[1.0, 2.0], [3.0, 4.0]]),), {"dim": 1},
+                 answers=([1.0, 3.0], [2.0, 4.0], [[1.0, 0.0], [1.0, 0.0]]))
     yield Sample("three", (rng.normal(size=(4, 3, 2)).T,), {"dim": 1})
     yield Sample("to 0-d", (rng.normal(size=(3,)),), {"dim": 0})
     yield Sample("one", (rng.normal(size=(1, 3)),), {"dim": 0})
-    yield Sample("no such", (np.zeros((2, 3)), 2), raises=(IndexError, "unbind: dimension 2 is out of range for a tensor of 2 dimensions"))
+    yield Sample("no such", (np.zeros((2, 3)), 2),
+                 raises=(IndexError, "unbind: dimension 2 is out of range for a tensor of 2 dimensions"))
 
 
 STACK = register(Op(

@@ -63,7 +63,8 @@ def samples(rng):
     yield Sample("number", (rng.normal(size=(3,)), 2.5), {"alpha": 1})
     yield Sample("number first", (2, rng.normal(size=(3,))), {"alpha": 2})
     yield Sample("strided", (rng.normal(size=(5, 4)).T, rng.normal(size=(4, 10))[:, ::2]), {"alpha": 1})
-    yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), {"alpha": 2}, answers=([-5, 10],), dtypes=())
+    yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), {"alpha": 2},
+                 answers=([-5, 10],), dtypes=())
     yield Sample("bool", (np.array([True]), np.array([True])), {"alpha": 1}, raises=(
         RuntimeError, "sub: bool operands have no difference; use logical_xor, or logical_not to invert a mask"))
     yield Sample("floating alpha", (np.array([1]), np.array([1])), {"alpha": 0.5}, raises=(

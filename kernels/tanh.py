@@ -49,7 +49,8 @@ def _second(grad, scale, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([0.0, np.log(3.0), -np.inf, 1000.0]),), answers=([0.0, 0.8, -1.0, 1.0], [1.0, 0.36, 0.0, 0.0]))
+    yield Sample("worked", (np.array([0.0, np.log(3.0), -np.inf, 1000.0]),),
+                 answers=([0.0, 0.8, -1.0, 1.0], [1.0, 0.36, 0.0, 0.0]))
     yield Sample("tiny", (np.array([1e-5, -1e-4, 3e-2]),), dtypes=("float64", "float32"))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),))

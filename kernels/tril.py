@@ -90,7 +90,8 @@ def _samples(name, answer, grad):
         yield Sample("worked", (x,), {"diagonal": 1}, answers=(answer, grad))
         yield Sample("batch", (rng.normal(size=(5, 4, 3)).T,), {"diagonal": -1})
         yield Sample("empty", (rng.normal(size=(0, 3)),), {"diagonal": 0})
-        yield Sample("vector", (np.zeros(3),), raises=(RuntimeError, f"{name}: expected matrices, (..., N, M), got shape (3,)"))
+        yield Sample("vector", (np.zeros(3),),
+                     raises=(RuntimeError, f"{name}: expected matrices, (..., N, M), got shape (3,)"))
 
     return samples
 

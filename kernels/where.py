@@ -61,15 +61,18 @@ def _other(grad, condition):
 
 def samples(rng):
     yes = np.array([True, False])
-    yield Sample("worked", (yes, np.array([1.0, 2.0]), np.array([3.0, 4.0])), answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
-    yield Sample("not a number", (yes, np.array([1.0, np.nan]), np.array([np.nan, 4.0])), answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
+    yield Sample("worked", (yes, np.array([1.0, 2.0]), np.array([3.0, 4.0])),
+                 answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
+    yield Sample("not a number", (yes, np.array([1.0, np.nan]), np.array([np.nan, 4.0])),
+                 answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
     for a, b, c in [((), (), ()), ((3, 1), (4,), (1,)), ((4,), (3, 1), ()), ((0, 2), (2,), (1, 2)), ((3, 1025),) * 3]:
         yield Sample(f"shapes {a} {b} {c}", (rng.random(a) < 0.5, rng.normal(size=b), rng.normal(size=c)))
     yield Sample("number", (rng.random((3, 4)) < 0.5, rng.normal(size=(4,)), 0.5))
     yield Sample("number first", (rng.random((3, 4)) < 0.5, 2, rng.normal(size=(3, 1))))
     yield Sample("strided", (rng.random((5, 4)).T < 0.5, rng.normal(size=(4, 10))[:, ::2], rng.normal(size=(5, 4)).T))
     yield Sample("integers", (yes, np.array([1, 2]), np.array([3, 4])), answers=([1, 4],), dtypes=())
-    yield Sample("integers and floats", (yes, np.array([1, 2]), np.array([0.5, 0.5], np.float32)), answers=([1.0, 0.5], [0.0, 1.0]), dtypes=())
+    yield Sample("integers and floats", (yes, np.array([1, 2]), np.array([0.5, 0.5], np.float32)),
+                 answers=([1.0, 0.5], [0.0, 1.0]), dtypes=())
     yield Sample("condition", (np.array([1.0]), np.ones(1), np.ones(1)), dtypes=(), raises=(
         RuntimeError, "where: expected condition of dtype bool, got float64"))
 

@@ -25,10 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trigrad", description=f"trigrad {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     ops = commands.add_parser("ops", help="print the op table", description="Print the op table.")
-    ops.add_argument("names", nargs="*", metavar="name", help="rows to print; by default those with samples of their own")
+    ops.add_argument("names", nargs="*", metavar="name", help="rows to print; by default all with samples")
     ops.add_argument("--all", action="store_true", help="print the rows that only serve as gradients as well")
     ops.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    commands.add_parser("doctor", help="say what this machine has", description="Say what this machine has, and what will be used.")
+    commands.add_parser("doctor", help="say what this machine has and will use")
     options = parser.parse_args(arguments)
     if options.command == "ops":
         return _ops(options.names, options.all, options.markdown)
@@ -86,11 +86,11 @@ def _escaped(cell: str) -> str:
 
 
 def _summary(rows: Iterable[Op]) -> str:
-    shown = {op.name for op in rows}
+    shown = len({op.name for op in rows})
     every = list(OPS.values())
     return (
-        f"{len(shown)} of {len(every)} rows; in the whole table {sum(bool(op.grads) for op in every)} are differentiable, "
-        f"{sum(twice_differentiable(op) for op in every)} of them twice"
+        f"{shown} of {len(every)} rows; in the table {sum(bool(op.grads) for op in every)} are differentiable, "
+        f"{sum(map(twice_differentiable, every))} of them twice"
     )
 
 

@@ -108,7 +108,7 @@ class _Called:
         weights = [np.asarray(rng.normal(size=o.shape)).astype(o.dtype.numpy) for o in live]
         self.gradients: list[Any] = []
         if live and self.leaves:
-            self.gradients = list(grad(live, self.leaves, [_put(w, place) for w in weights], allow_unused=True))
+            self.gradients = list(grad(live, self.leaves, [_beside(w, o) for w, o in zip(weights, live, strict=True)], allow_unused=True))
         self.written = [t for name, t in zip(op.inputs, tensors, strict=True) if name in op.writes]
 
     def _tensor(self, x: Any, name: str, place: Any, spread: bool) -> Any:
@@ -141,6 +141,11 @@ def _put(x: np.ndarray, place: Any) -> Tensor:
         return wrap(x)
     backend = place if isinstance(place, devices.Backend) else devices.backend(devices.device(place))
     return wrap(from_numpy(x, backend))
+
+
+def _beside(x: np.ndarray, tensor: Tensor) -> Tensor:
+    """A tensor around ``x`` where ``tensor`` is."""
+    return _put(x, "cpu" if isinstance(tensor.array, np.ndarray) else tensor.array.backend)
 
 
 # -- the checks -----------------------------------------------------------------------------------------------------
