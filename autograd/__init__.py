@@ -15,6 +15,8 @@ from .mode import enable_grad as enable_grad
 from .mode import is_grad_enabled as is_grad_enabled
 from .mode import no_grad as no_grad
 from .mode import set_grad_enabled as set_grad_enabled
+from .saving import load as load
+from .saving import save as save
 from .tensor import Parameter as Parameter
 from .tensor import Tensor as Tensor
 from .tensor import Variable as Variable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def method(name: str) -> Callable[..., Any]:
 
 
 def method_beside(row: str, name: str) -> Callable[..., Any]:
-    """The public function ``name`` that stands in the file of the row ``row`` and has no row of its own, as a method."""
+    """The public function ``name``, which has no row of its own, from the file of the row ``row``, as a method."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return OPS[row].function.__globals__[name](self, *args, **kwargs)  # type: ignore[union-attr]
@@ -47,7 +47,7 @@ def method_beside(row: str, name: str) -> Callable[..., Any]:
     return call
 
 
-@lru_cache(maxsize=None)
+@cache
 def _signature(name: str) -> inspect.Signature:
     function = OPS[name].function
     assert function is not None
@@ -249,7 +249,7 @@ class Methods:
 
     @property
     def H(self) -> Any:
-        """The transposed matrix: there are no complex numbers to conjugate.  Raises RuntimeError unless 2-d (or 0-d)."""
+        """The transposed matrix: there are no complex numbers to conjugate.  Raises RuntimeError unless 2-d or 0-d."""
         if self.ndim not in (0, 2):  # type: ignore[attr-defined]
             raise RuntimeError(f"H: expected a matrix, got {self.ndim} dimensions")  # type: ignore[attr-defined]
         return self.T
@@ -453,8 +453,9 @@ class Methods:
 
     def cuda(self, device: Any = None) -> Any:
         """This tensor on a GPU, the current one by default."""
-        return self.to("cuda" if device is None else devices.device("cuda", device) if isinstance(device,
-                                                                                                  type(0)) else device)
+        if isinstance(device, Int):
+            device = devices.device("cuda", device)
+        return self.to("cuda" if device is None else device)
 
 
 def _existing(name: str, dim: Any, shape: tuple[int, ...]) -> Int:

@@ -14,10 +14,10 @@ from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _Endless(Sampler[None]):
+class _Endless(Sampler[Any]):
     """Stands where a sampler would, for a set that is read in turn."""
 
-    def __iter__(self) -> Iterator[None]:
+    def __iter__(self) -> Iterator[Any]:
         while True:
             yield None
 
@@ -35,7 +35,7 @@ class DataLoader(Generic[T_co]):
     copy to a GPU goes through pinned memory.  Options that exclude each other raise ValueError.
     """
 
-    dataset: Dataset[T_co]
+    dataset: Any
     batch_size: int | None
     sampler: Iterable[Any]
     batch_sampler: Iterable[list[int]] | None
@@ -43,11 +43,11 @@ class DataLoader(Generic[T_co]):
     num_workers: int
     pin_memory: bool
     generator: Generator | None
-    collate_fn: Callable[[list[Any]], Any]
+    collate_fn: Callable[[Any], Any]
 
     def __init__(self, dataset: Dataset[T_co], batch_size: int | None = 1, shuffle: bool | None = None,
                  sampler: Iterable[int] | None = None, batch_sampler: Iterable[list[int]] | None = None,
-                 num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False,
+                 num_workers: int = 0, collate_fn: Callable[[Any], Any] | None = None, pin_memory: bool = False,
                  drop_last: bool = False, timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None,
                  multiprocessing_context: Any = None, generator: Generator | None = None, *,
                  prefetch_factor: int | None = None, persistent_workers: bool = False) -> None:
@@ -71,17 +71,18 @@ class DataLoader(Generic[T_co]):
             batch_size = None
         elif batch_size is None and drop_last:
             raise ValueError("DataLoader: drop_last needs batches, and batch_size=None makes none")
-        if sampler is None:
+        items: Any = dataset
+        order: Iterable[Any] | None = sampler
+        if order is None:
             if self._in_turn:
-                sampler = _Endless()  # type: ignore[assignment]
+                order = _Endless()
             else:
-                sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-        assert sampler is not None
+                order = RandomSampler(items, generator=generator) if shuffle else SequentialSampler(items)
         if batch_size is not None:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.dataset = dataset
+            batch_sampler = BatchSampler(order, batch_size, drop_last)
+        self.dataset = items
         self.batch_size = batch_size
-        self.sampler = sampler
+        self.sampler = order
         self.batch_sampler = batch_sampler
         self.drop_last = drop_last
         self.num_workers = num_workers

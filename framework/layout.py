@@ -8,7 +8,7 @@ from .array import is_dense
 
 
 class memory_format:
-    """An order of dimensions in memory; ``contiguous_format``, ``channels_last``, ``preserve_format`` are the only ones."""
+    """An order of dimensions in memory: ``contiguous_format``, ``channels_last``, ``preserve_format``, no others."""
 
     __slots__ = ("name",)
 
@@ -34,5 +34,5 @@ def lies_in(shape: tuple[int, ...], strides: tuple[int, ...], format: Any) -> bo
     if format is channels_last:
         return len(shape) == 4 and is_dense(*(tuple(x[d] for d in (0, 2, 3, 1)) for x in (shape, strides)))
     if format is preserve_format:
-        raise RuntimeError("is_contiguous: preserve_format is no order of dimensions; use contiguous_format or channels_last")
+        raise RuntimeError("is_contiguous: preserve_format is no order; use contiguous_format or channels_last")
     raise TypeError(f"is_contiguous: expected a memory format such as trigrad.channels_last, got {format!r}")

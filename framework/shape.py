@@ -11,7 +11,10 @@ Ints = tuple[int, ...]
 
 
 def sizes(name: str, given: tuple[Any, ...]) -> Ints:
-    """``f(2, 3)``, ``f((2, 3))`` and ``f([2, 3])`` as ``(2, 3)``.  Raises TypeError, naming ``name``, for what is no integer."""
+    """``f(2, 3)``, ``f((2, 3))`` and ``f([2, 3])`` as ``(2, 3)``.
+
+    Raises TypeError, naming ``name``, for what is no integer.
+    """
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
     try:

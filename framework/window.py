@@ -54,10 +54,8 @@ def pooling(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padd
         if min(values) <= 0:
             raise RuntimeError(f"{op}: {name} must be greater than zero, got {values}")
     check_image(op, shape)
-    for k, p, d in zip(kernel, pad, dilate, strict=True):
-        if p < 0 or p > ((k - 1) * d + 1) // 2:
-            raise RuntimeError(f"{op}: padding must be between 0 and half of the kernel's extent, got padding {pad} with "
-                               f"kernel_size {kernel} and dilation {dilate}")
+    if any(p < 0 or 2 * p > k for k, p in zip(kernel, pad, strict=True)):
+        raise RuntimeError(f"{op}: padding must be between 0 and half of kernel_size, got padding {pad} with kernel_size {kernel}")
     out = sizes(shape, kernel, step, pad, dilate, bool(ceil_mode))
     if min(out) < 1:
         raise RuntimeError(f"{op}: kernel_size {kernel} with padding {pad} and dilation {dilate} leaves an output of {out} from "

@@ -9,6 +9,7 @@ The first nan, where there is one, is greatest and least, as in PyTorch.  The re
 import numpy as np
 
 from ..autograd import Tensor, apply
+from ..framework import dtypes
 from ..framework.op import Kernel, Op, Sample, register
 from ..framework.reduction import dims_of, result_shape
 from .max import _exact, apart, check_filled, find, first_higher
@@ -18,7 +19,7 @@ from .min import first_lower
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The place (int64) of the greatest element along ``dim``, or in the flattened input; the first of equals.
 
-    Raises IndexError where there is nothing to choose from, and for a dim out of range.
+    Raises IndexError where there is nothing to choose from and for a dim out of range, RuntimeError for bool.
 
     >>> argmax(Tensor([[1.0, 7.0], [5.0, 2.0]])).item()
     1
@@ -40,6 +41,8 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def _arg(name, row, input, dim, keepdim):
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"{name}: expected dim to be one int or None, got {dim!r}")
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError(f"{name}: expected numbers, got bool")
     dims = dims_of(name, input.ndim, dim)
     if dim is None and not input.array.size:
         raise IndexError(f"{name}: an input of shape {input.shape} has no elements to choose from")
@@ -83,6 +86,7 @@ def _samples(name, worked):
         yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False}, answers=(0,))
         yield Sample("empty", (np.zeros((0, 3)),), raises=(
             IndexError, f"{name}: an input of shape (0, 3) has no elements to choose from"))
+        yield Sample("bool", (np.array([True, False]),), raises=(RuntimeError, f"{name}: expected numbers, got bool"))
         yield Sample("several", (x,), {"dim": (0, 1)}, raises=(
             TypeError, f"{name}: expected dim to be one int or None, got (0, 1)"))
 

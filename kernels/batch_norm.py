@@ -131,15 +131,14 @@ class _Rows:
         return np.repeat(values.astype(self.work, copy=False), self.width)
 
     def sums(self, matrix):
-        """The sum of each channel, in float64: 64 rows at a time as a product with ones, the rest of the way exactly."""
+        """The sum of each channel, in float64: 64 rows at a time in the matrix's own dtype, the rest of the way in float64."""
         rows, columns = matrix.shape
-        ones = np.ones(64, matrix.dtype)
         whole = rows - rows % 64
-        total = np.dot(ones[: rows - whole], matrix[whole:]).astype(np.float64)
+        total = np.add.reduce(matrix[whole:], axis=0).astype(np.float64)
         if whole == 64:
-            total += np.dot(ones, matrix[:64])
+            total += np.add.reduce(matrix[:64], axis=0)
         elif whole:
-            total += np.add.reduce(np.matmul(ones, matrix[:whole].reshape(-1, 64, columns)), axis=0, dtype=np.float64)
+            total += np.add.reduce(np.add.reduce(matrix[:whole].reshape(-1, 64, columns), axis=1), axis=0, dtype=np.float64)
         return np.add.reduce(total.reshape(self.channels, self.width), axis=1)
 
 
@@ -685,8 +684,6 @@ def _with(training):
     return lambda call: {"eps": call.settings["eps"], "training": training}
 
 
-_BACKWARD = Kernel(numpy=backward_numpy, triton=backward_triton)
-
 BATCH_NORM = register(Op(
     name="batch_norm",
     kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
@@ -708,7 +705,7 @@ BATCH_NORM_EVAL = register(Op(
 
 register(Op(
     name="batch_norm_backward",
-    kernel=_BACKWARD,
+    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
     grads=(Grad(of=("grad", "input", "weight"), keeps=("grad", "input", "weight", "mean", "var"),
                 op="batch_norm_double_backward"),),
     outputs=("grad_input", "grad_weight", "grad_bias"),

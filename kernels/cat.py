@@ -42,7 +42,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for k, t in enumerate(shaped):
         shape = t.array.shape
         if len(shape) != len(first) or shape[:d] != first[:d] or shape[d + 1 :] != first[d + 1 :]:
-            raise RuntimeError(f"cat: the sizes outside dimension {d} must agree, tensor 0 has shape {first}, tensor {k} has {shape}")
+            raise RuntimeError(
+                f"cat: the sizes outside dimension {d} must agree, tensor 0 has shape {first}, tensor {k} has {shape}"
+            )
     return apply(CAT, tuple(shaped), dim=d)
 
 

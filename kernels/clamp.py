@@ -18,6 +18,7 @@ from ..framework import dtypes
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
+from .where import masked
 
 
 def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
@@ -72,7 +73,7 @@ def backward_numpy(grad, input, *, min, max):
         inside = input >= min
         if max is not None:
             inside &= input <= max
-    return np.where(inside, grad, 0)
+    return masked(grad, inside)
 
 
 def min_numpy(input, min):
@@ -84,11 +85,11 @@ def max_numpy(input, max):
 
 
 def at_least_numpy(grad, first, second):
-    return np.where(first >= second, grad, 0)
+    return masked(grad, first >= second)
 
 
 def less_numpy(grad, first, second):
-    return np.where(first < second, grad, 0)
+    return masked(grad, first < second)
 
 
 @jit
@@ -158,7 +159,8 @@ def samples(rng):
 
 def _off(rng, shape, kink):
     """Numbers of both signs whose size is not near ``kink``."""
-    size = np.where(rng.random(shape) < 0.5, rng.uniform(0, kink - 0.1, shape), rng.uniform(kink + 0.1, 3 * kink, shape))
+    below, above = rng.uniform(0, kink - 0.1, shape), rng.uniform(kink + 0.1, 3 * kink, shape)
+    size = np.where(rng.random(shape) < 0.5, below, above)
     return size * rng.choice([-1.0, 1.0], shape)
 
 

@@ -114,6 +114,11 @@ def _numpy(ufunc):
     return compare
 
 
+def _small(rng, shape):
+    """0, 1 or 2, so that many are equal."""
+    return np.asarray(rng.integers(0, 3, shape), float)
+
+
 def _samples(ufunc):
     """Samples of one comparison; what it says of less, equal, greater and NaN is all there is to know."""
     def samples(rng):
@@ -128,8 +133,8 @@ def _samples(ufunc):
                      answers=([less],), dtypes=())
         yield Sample("number first", (2.0, np.array([1.0, 2.0])), answers=([more, same],))
         for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,))]:
-            yield Sample(f"shapes {a} {b}", (rng.integers(0, 3, a).astype(float), rng.integers(0, 3, b).astype(float)))
-        yield Sample("strided", (rng.integers(0, 3, (5, 4)).T.astype(float), rng.integers(0, 3, (4, 10)).astype(float)[:, ::2]))
+            yield Sample(f"shapes {a} {b}", (_small(rng, a), _small(rng, b)))
+        yield Sample("strided", (_small(rng, (5, 4)).T, _small(rng, (4, 10))[:, ::2]))
     return samples
 
 

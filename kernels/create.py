@@ -245,7 +245,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     if array.dtype not in dtypes._OF or not array.dtype.isnative:
-        raise TypeError(f"from_numpy: no dtype shares the memory of NumPy's {array.dtype}; convert it with astype, or use tensor")
+        raise TypeError(
+            f"from_numpy: no dtype shares the memory of NumPy's {array.dtype}; convert it with astype, or use tensor"
+        )
     return wrap(array.view(np.ndarray))
 
 
@@ -277,7 +279,9 @@ def _pair(name: str, input: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have one shape and equal values; waits for the device.  Raises RuntimeError for different devices.
+    """Whether two tensors have one shape and equal values; waits for the device.
+
+    Raises RuntimeError for tensors of different devices.
 
     >>> equal(Tensor([1.0, 2.0]), Tensor([1.0, 2.0]))
     True

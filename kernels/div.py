@@ -153,7 +153,10 @@ def rounded_samples(answers):
 DIV = register(Op(
     name="div",
     kernel=elementwise(forward_numpy, quotient, ufunc=np.true_divide),
-    grads=(Grad(of=("input",), keeps=("other",), op="div"), Grad(of=("other",), keeps=("output", "other"), op="div_backward")),
+    grads=(
+        Grad(of=("input",), keeps=("other",), op="div"),
+        Grad(of=("other",), keeps=("output", "other"), op="div_backward"),
+    ),
     samples=samples,
     function=div,
     promotion="float",

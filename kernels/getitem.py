@@ -173,7 +173,9 @@ def _understood(name: str, shape: tuple[int, ...], index: Any) -> tuple[tuple[En
         else:
             k = part.ndim if part.dtype == bool else 1
             if part.dtype == bool and part.shape != shape[d : d + k]:
-                raise IndexError(f"{name}: the mask has shape {part.shape}, the dimensions it is for have {shape[d : d + k]}")
+                raise IndexError(
+                    f"{name}: the mask has shape {part.shape}, the dimensions it is for have {shape[d : d + k]}"
+                )
             advanced.append((place, part))
             entries.extend((0, n, 1) for n in shape[d : d + k])
             d, place = d + k, place + k
@@ -195,7 +197,8 @@ def _part(name: str, part: Any) -> Any:
             return as_int(part)
         except TypeError:
             raise IndexError(
-                f"{name}: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got {type(part).__name__}"
+                f"{name}: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, "
+                f"got {type(part).__name__}"
             ) from None
     if part.dtype == bool:
         return part
@@ -265,7 +268,9 @@ def _positions(name: str, shape: tuple[int, ...], advanced: list[tuple[int, np.n
         if array.size:
             low, high = int(array.min()), int(array.max())
             if low < -n or high >= n:
-                raise IndexError(f"{name}: index {low if low < -n else high} is out of range for dimension {d} of size {n}")
+                raise IndexError(
+                    f"{name}: index {low if low < -n else high} is out of range for dimension {d} of size {n}"
+                )
         positions *= n
         positions += np.where(array < 0, array + n, array)
     return positions, tuple(dims)
@@ -406,7 +411,8 @@ def samples(rng):
     yield Sample("two ellipses", (np.zeros(3), (..., ...)),
                  raises=(IndexError, "getitem: an index can have one Ellipsis, this one has more"))
     yield Sample("no index", (np.zeros(3), "a"), raises=(
-        IndexError, "getitem: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got str"))
+        IndexError,
+        "getitem: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got str"))
 
 
 def set_samples(rng):

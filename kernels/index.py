@@ -57,7 +57,17 @@ def _key(shape, positions, dims):
     return tuple(key)
 
 
+def _merged(array, dims):
+    """The array with ``dims`` as one dimension, which positions index faster, where that is a view."""
+    if len(dims) == 1 or dims[-1] - dims[0] + 1 != len(dims) or not array.flags.c_contiguous:
+        return array, dims
+    first, last = dims[0], dims[-1] + 1
+    shape = array.shape
+    return array.reshape(*shape[:first], prod(shape[first:last]), *shape[last:], copy=False), (first,)
+
+
 def forward_numpy(input, positions, *, dims):
+    input, dims = _merged(input, dims)
     if len(dims) == 1:
         return np.take(input, positions, dims[0]) if positions.size else input[_key(input.shape, positions, dims)]
     return input[_key(input.shape, positions, dims)]
@@ -68,7 +78,7 @@ def backward_numpy(grad, positions, *, dims, shape):
     flat = positions.reshape(-1)
     order, starts = _groups(flat)
     if starts.size == flat.size:  # no position is repeated
-        out[_key(shape, positions, dims)] = grad
+        put(out, grad, positions, dims)
         return out
     first = lead(dims)
     rows = grad.reshape(*grad.shape[:first], flat.size, *grad.shape[first + positions.ndim :])
@@ -106,8 +116,8 @@ def clear_numpy(grad, positions, *, dims):
 @jit
 def _gather(out_ptr, in_ptr, positions_ptr, n, count, inner, before, before_strides, among, among_strides, after,
             after_strides, BLOCK: tl.constexpr):
-    # in (before, among, after), any strides · positions (count,), places in among · out (before, count,
-                                                                                          after), row-major
+    # in (before, among, after), any strides · positions (count,), places in among
+    # out (before, count, after), row-major
     # one program per BLOCK elements of out
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = element < n
@@ -225,6 +235,7 @@ def clear_triton(grad, positions, *, dims):
 def put(out, value, positions, dims):
     """Write ``value``, which broadcasts, into ``out`` at positions of which none is repeated; on any device."""
     if isinstance(out, np.ndarray):
+        out, dims = _merged(out, dims)
         out[_key(out.shape, positions, dims)] = value
         return
     shape = out.shape

@@ -14,6 +14,7 @@ from ..autograd import Tensor, apply, apply_, is_grad_enabled
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
+from .where import select
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -45,7 +46,7 @@ def forward_numpy(input, *, negative_slope):
 
 
 def backward_numpy(grad, input, *, negative_slope):
-    return grad * np.where(input > 0, input.dtype.type(1), input.dtype.type(negative_slope))
+    return select(input > 0, grad, grad * negative_slope)
 
 
 @jit

@@ -162,7 +162,8 @@ def _logical_samples(table):
                      answers=([table[:2], table[2:]],), dtypes=())
         yield Sample("mixed", (np.array([[0], [4]]), np.array([0.0, 0.5])),
                      answers=([table[:2], table[2:]],), dtypes=())
-        yield Sample("strided", (rng.integers(0, 2, (5, 4)).T.astype(float), rng.integers(0, 2, (4, 10)).astype(float)[:, ::2]))
+        x, y = rng.integers(0, 2, (5, 4)).astype(float), rng.integers(0, 2, (4, 10)).astype(float)
+        yield Sample("strided", (x.T, y[:, ::2]))
         yield Sample("empty", (np.zeros((0, 2)), np.zeros(2)))
     return samples
 

@@ -77,7 +77,7 @@ def extreme(name, row, row_along, result, elementwise_name, input, dim, keepdim,
 def over_dims(name, row, input, dim, keepdim):
     """``row`` over some or all dimensions, none of them empty."""
     dims = dims_of(name, input.ndim, dim)
-    if not input.array.size and len(dims) == input.ndim:
+    if not input.array.size and (dim is None or dim == ()):
         raise RuntimeError(f"{name}: an input of shape {input.shape} has no elements to choose from")
     check_filled(name, input.shape, dims)
     return apply(row, input, dim=dims, keepdim=bool(keepdim))

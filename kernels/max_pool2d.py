@@ -5,14 +5,14 @@
     grad_input[h, w] = sum of grad[o] over the windows o whose index is h * W + w
 
 The padding counts as -inf.  Of equal values the first in row-major order is taken; a NaN wins over every number, and
-the last of several over the others, as in PyTorch.
+the last of several over the others, as in PyTorch.  A window whose taps all fall into the padding (dilation can do
+that) holds -inf, has the index -1 and sends its gradient nowhere.
 """
 
 import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework import dtypes, window
-from ..framework.elementwise import widen
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch
 from ..framework.op import Grad, Kernel, Op, Sample, register
@@ -71,6 +71,8 @@ def forward_numpy(input, *, kernel_size, stride, padding, dilation, ceil_mode):
     corner = [np.arange(n) * s - p for n, s, p in zip(size, stride, padding, strict=True)]
     indices = np.take(steps, number)
     indices += corner[0][:, None] * width + corner[1]
+    if not np.min(number, initial=1):  # windows without a tap inside
+        indices[number == 0] = -1
     return out.astype(kind, copy=False), indices
 
 
@@ -79,8 +81,10 @@ def backward_numpy(grad, indices, *, size, kernel_size, stride, padding, dilatio
     shape = (*grad.shape[:-2], *size)
     images = int(np.prod(shape[:-2], dtype=np.int64))
     windows = grad.shape[-2] * grad.shape[-1]
+    if np.min(indices, initial=0) < 0:
+        grad, indices = np.where(indices < 0, grad.dtype.type(0), grad), np.maximum(indices, 0)
     places = (indices.reshape(images, windows) + np.arange(0, images * plane, plane)[:, None]).reshape(-1)
-    if all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel_size, strict=True)):  # windows do not overlap
+    if padding == (0, 0) and all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel_size, strict=True)):  # windows do not overlap
         flat = np.zeros(images * plane, grad.dtype)
         flat[places] = grad.reshape(-1)
     else:
@@ -96,8 +100,8 @@ def backward_numpy(grad, indices, *, size, kernel_size, stride, padding, dilatio
 def gather_numpy(input, indices, *, size, kernel_size, stride, padding, dilation):
     flat = input.reshape(*input.shape[:-2], size[0] * size[1])
     windows = indices.shape[-2] * indices.shape[-1]
-    taken = np.take_along_axis(flat, indices.reshape(*indices.shape[:-2], windows), -1)
-    return taken.reshape(indices.shape)
+    taken = np.take_along_axis(flat, np.maximum(indices, 0).reshape(*indices.shape[:-2], windows), -1)
+    return np.where(indices < 0, taken.dtype.type(0), taken.reshape(indices.shape))
 
 
 @jit
@@ -116,7 +120,7 @@ def _forward(out_ptr, index_ptr, in_ptr, n_out, least, C, H, W, OH, OW, strides,
         h = oh * SH - PH + tap // KW * DH
         w = ow * SW - PW + tap % KW * DW
         inside = here & (h >= 0) & (h < H) & (w >= 0) & (w < W)
-        value = widen(tl.load(base + h * strides[2] + w * strides[3], mask=inside, other=0)).to(least.dtype)
+        value = tl.load(base + h * strides[2] + w * strides[3], mask=inside, other=0).to(least.dtype)
         # a NaN differs from itself; the first tap inside is taken whatever it holds
         better = inside & ((value > best) | (value != value) | (index < 0))
         best = tl.where(better, value, best)
@@ -159,7 +163,7 @@ def _gather(out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_s
     at = index_ptr + n * index_strides[0] + c * index_strides[1] + oh * index_strides[2] + ow * index_strides[3]
     index = tl.load(at, mask=here, other=0)
     where = n * in_strides[0] + c * in_strides[1] + index // W * in_strides[2] + index % W * in_strides[3]
-    tl.store(out_ptr + element, tl.load(in_ptr + where, mask=here), mask=here)
+    tl.store(out_ptr + element, tl.load(in_ptr + where, mask=here & (index >= 0), other=0.0), mask=here)
 
 
 def _taps(kernel_size, stride, padding, dilation):
@@ -227,6 +231,7 @@ def samples(rng):
                  answers=([[[nan, nan], [nan, 2.0]]], [[[3, 1], [3, 4]]], [[[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
     yield Sample("lowest", (np.full((1, 3, 3), low),), _settings(2, 2, 1, 2),
                  answers=([[[low] * 2] * 2], [[[4, 4], [4, 4]]], [[[0.0] * 3, [0.0, 4.0, 0.0], [0.0] * 3]]))
+    yield Sample("nothing inside", (np.array([[[3.0]]]),), _settings(2, 1, 1, 2), answers=([[[low]]], [[[-1]]], [[[0.0]]]))
     yield Sample("integers", (np.array([[[-9, -7], [-8, -6]]]),), _settings(2), answers=([[[-6]]], [[[3]]]), dtypes=())
     for shape, settings in [
         ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)), ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0), (2, 1))),
@@ -241,8 +246,7 @@ def samples(rng):
     yield Sample("two dimensions", (np.zeros((6, 6)),), {"kernel_size": 2}, raises=(
         RuntimeError, "max_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
     yield Sample("too much padding", (image,), {"kernel_size": 3, "padding": 2}, raises=(
-        RuntimeError, "max_pool2d: padding must be between 0 and half of the kernel's extent, got padding (2, 2) with kernel_size "
-                      "(3, 3) and dilation (1, 1)"))
+        RuntimeError, "max_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
     yield Sample("too large", (image,), {"kernel_size": (7, 1)}, raises=(
         RuntimeError, "max_pool2d: kernel_size (7, 1) with padding (0, 0) and dilation (1, 1) leaves an output of (0, 6) from an input "
                       "of (1, 3, 6, 6)"))

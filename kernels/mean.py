@@ -29,10 +29,10 @@ def mean(input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool 
     >>> mean(Tensor([[1.0, 2.0], [3.0, 5.0]]), dim=0).numpy()
     array([2. , 3.5], dtype=float32)
     """
-    dims = dims_of("mean", input.ndim, dim)
     kind = input.dtype if dtype is None else dtypes.dtype_of(dtype)
     if not kind.is_floating_point:
         raise RuntimeError(f"mean: expected a floating dtype, got {kind.name}; dtype= casts the input first")
+    dims = dims_of("mean", input.ndim, dim)
     return apply(MEAN, OPS["to"].function(input, dtype=kind), dim=dims, keepdim=bool(keepdim))
 
 

@@ -56,7 +56,7 @@ def t(input: Tensor) -> Tensor:
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
-    """A view of ``input`` with the dimensions ``source`` at the places ``destination``, the others in order around them.
+    """A view of ``input`` with the dimensions ``source`` at the places ``destination``, the others in order.
 
     Raises RuntimeError where there are not as many of one as of the other.
 

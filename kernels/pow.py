@@ -28,7 +28,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     array([4., 9.], dtype=float32)
     """
     if isinstance(input, Tensor) and not input.dtype.is_floating_point and type(exponent) is int and exponent < 0:
-        raise RuntimeError(f"pow: expected a floating tensor or an exponent >= 0, got {input.dtype.name} and {exponent}")
+        got = f"{input.dtype.name} and {exponent}"
+        raise RuntimeError(f"pow: expected a floating tensor or an exponent >= 0, got {got}")
     if all(isinstance(x, bool) or (isinstance(x, Tensor) and x.dtype is dtypes.bool_) for x in (input, exponent)):
         raise RuntimeError("pow: expected numbers, got bool")
     return apply(POW, input, exponent)
@@ -83,7 +84,8 @@ def second_mixed_numpy(grad, scale, input, exponent):
 
 
 def second_exponent_numpy(grad, scale, input, exponent):
-    return np.where((input == 0) & (exponent >= 0), 0, grad * scale * (np.power(input, exponent) * _log(input, grad) ** 2))
+    curve = np.power(input, exponent) * _log(input, grad) ** 2
+    return np.where((input == 0) & (exponent >= 0), 0, grad * scale * curve)
 
 
 @jit

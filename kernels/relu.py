@@ -14,6 +14,7 @@ from ..framework import dtypes
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
+from .where import masked
 
 
 def relu(input: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def forward_numpy(input):
 
 
 def backward_numpy(grad, output):
-    return np.where(output <= 0, 0, grad)  # where the output is NaN, grad
+    return masked(grad, np.logical_not(output <= 0))  # where the output is NaN, grad
 
 
 @jit

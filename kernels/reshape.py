@@ -21,7 +21,7 @@ from ..framework.view import viewing
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """``input`` in another shape of as many elements, a view where strides allow and a copy elsewhere; one size may be -1.
+    """``input`` in another shape of as many elements: a view where strides allow, else a copy; one size may be -1.
 
     Raises RuntimeError where the sizes do not hold the input's elements.
 
@@ -44,7 +44,8 @@ def view(input: Tensor, *shape: Any) -> Tensor:
         return apply(VIEW, input, shape=wanted)
     except ValueError:
         raise RuntimeError(
-            f"view: a tensor of shape {input.shape} with strides {input.stride()} has no view of shape {wanted}; use reshape, which copies"
+            f"view: a tensor of shape {input.shape} with strides {input.stride()} has no view of "
+            f"shape {wanted}; use reshape, which copies"
         ) from None
 
 
@@ -76,7 +77,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     first, last = (dimension("flatten", d, input.ndim) for d in (start_dim, end_dim))
     if first > last:
-        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in a tensor of {input.ndim} dimensions")
+        raise RuntimeError(
+            f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in a tensor of {input.ndim} dimensions"
+        )
     shape = input.shape
     if first == last and shape:
         return input

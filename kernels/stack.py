@@ -32,7 +32,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = given[0].array.shape
     for k, t in enumerate(given):
         if t.array.shape != first:
-            raise RuntimeError(f"stack: all tensors must have one shape, tensor 0 has {first}, tensor {k} has {t.array.shape}")
+            raise RuntimeError(
+                f"stack: all tensors must have one shape, tensor 0 has {first}, tensor {k} has {t.array.shape}"
+            )
     return apply(STACK, tuple(given), dim=dimension("stack", dim, len(first) + 1))
 
 

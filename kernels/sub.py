@@ -25,7 +25,7 @@ def sub(input: Tensor | float, other: Tensor | float, *, alpha: float = 1) -> Te
     """
     for x in (input, other):
         if isinstance(x, bool) or (isinstance(x, Tensor) and x.dtype is dtypes.bool_):
-            raise RuntimeError("sub: bool operands have no difference; use logical_xor, or logical_not to invert a mask")
+            raise RuntimeError("sub: bool operands have no difference; use logical_xor, or logical_not for a mask")
     if isinstance(alpha, float) and not any(_is_floating(x) for x in (input, other)):
         raise RuntimeError(f"sub: alpha must be an integer between integers, got {alpha}")
     return apply(SUB, input, other, alpha=alpha)
@@ -66,7 +66,7 @@ def samples(rng):
     yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), {"alpha": 2},
                  answers=([-5, 10],), dtypes=())
     yield Sample("bool", (np.array([True]), np.array([True])), {"alpha": 1}, raises=(
-        RuntimeError, "sub: bool operands have no difference; use logical_xor, or logical_not to invert a mask"))
+        RuntimeError, "sub: bool operands have no difference; use logical_xor, or logical_not for a mask"))
     yield Sample("floating alpha", (np.array([1]), np.array([1])), {"alpha": 0.5}, raises=(
         RuntimeError, "sub: alpha must be an integer between integers, got 0.5"))
 

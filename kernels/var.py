@@ -137,8 +137,8 @@ def recentred_triton(input, grad, *, dim, keepdim, scale):
 
 def _doubled(call):
     settings = call.settings
-    scale = 2 * _scale(call.shape("input"), settings["dim"], settings["correction"])
-    return {"dim": settings["dim"], "keepdim": settings["keepdim"], "scale": scale}
+    left = count(call.shape("input"), settings["dim"]) - settings["correction"]
+    return {"dim": settings["dim"], "keepdim": settings["keepdim"], "scale": 2 / left if left else float("inf")}
 
 
 def samples(rng):

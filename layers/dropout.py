@@ -1,17 +1,14 @@
-"""Dropout as a module."""
+"""Dropout as modules: of single elements, and of whole channels."""
 
 from __future__ import annotations
 
 from ..autograd import Tensor
-from ..kernels.dropout import dropout
+from ..kernels.dropout import dropout, dropout2d
 from .module import Module
 
 
-class Dropout(Module):
-    """While training, each element 0 with probability ``p`` and otherwise divided by ``1 - p``; in evaluation the input.
-
-    Raises ValueError for a ``p`` outside [0, 1].
-    """
+class _Dropout(Module):
+    """What they share, whatever is dropped.  Abstract."""
 
     p: float
     inplace: bool
@@ -19,12 +16,29 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: expected p in [0, 1], got {p}")
+            raise ValueError(f"{type(self).__name__}: expected p in [0, 1], got {p}")
         self.p = p
         self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """While training, each element 0 with probability ``p`` and else divided by ``1 - p``; in evaluation the input.
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return dropout(input, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+
+class Dropout2d(_Dropout):
+    """While training, each channel of (N, C, H, W) wholly 0 with probability ``p`` and else divided by ``1 - p``.
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout2d(input, self.p, self.training, self.inplace)

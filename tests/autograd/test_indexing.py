@@ -218,7 +218,7 @@ def test_a_kept_tensor_that_was_written_is_an_error(device):
     z = y * y
     y[0] = 1.0
     with pytest.raises(RuntimeError,
-                       match=r"a tensor that mul needs for its gradient was changed in place: it was at version 0, now it is at version 1"):
+                       match=r"mul needs for its gradient was changed .* at version 0, now it is at version 1"):
         z.backward(on(device, np.ones(3)))
 
 

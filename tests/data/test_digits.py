@@ -83,7 +83,8 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
 def test_the_authors_are_named():
     notice = (room._FILE.parent / "NOTICE.md").read_text()
     for text in (notice, room.__doc__):
-        for word in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0", "creativecommons.org/licenses/by/4.0", "uint8"):
+        for word in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0", "creativecommons.org/licenses/by/4.0",
+                     "uint8"):
             assert word in text
 
 
@@ -94,7 +95,8 @@ def test_to_tensor_and_normalize():
     np.testing.assert_allclose(image.numpy(), pixels.transpose(2, 0, 1) / 255, rtol=1e-7)
     assert transforms.ToTensor()(np.zeros((2, 4))).shape == (1, 2, 4)
     both = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5, 0.4, 0.3], [1.0, 2.0, 0.5])])
-    expected = (pixels.transpose(2, 0, 1) / 255 - np.reshape([0.5, 0.4, 0.3], (3, 1, 1))) / np.reshape([1, 2, 0.5], (3, 1, 1))
+    mean, std = np.reshape([0.5, 0.4, 0.3], (3, 1, 1)), np.reshape([1, 2, 0.5], (3, 1, 1))
+    expected = (pixels.transpose(2, 0, 1) / 255 - mean) / std
     np.testing.assert_allclose(both(pixels).numpy(), expected, rtol=1e-6, atol=1e-7)
     assert repr(both) == "Compose([ToTensor(), Normalize(mean=[0.5, 0.4, 0.3], std=[1.0, 2.0, 0.5])])"
     assert image.numpy().max() <= 1  # the original is left alone

@@ -1,1 +1,32 @@
 """Modules, losses and what they are made of, under the names of ``torch.nn``."""
+
+from ..autograd import Parameter as Parameter
+from ..layers.activation import LeakyReLU as LeakyReLU
+from ..layers.activation import LogSoftmax as LogSoftmax
+from ..layers.activation import ReLU as ReLU
+from ..layers.activation import Sigmoid as Sigmoid
+from ..layers.activation import Softmax as Softmax
+from ..layers.activation import Tanh as Tanh
+from ..layers.containers import ModuleDict as ModuleDict
+from ..layers.containers import ModuleList as ModuleList
+from ..layers.containers import Sequential as Sequential
+from ..layers.conv import Conv2d as Conv2d
+from ..layers.conv import ConvTranspose2d as ConvTranspose2d
+from ..layers.dropout import Dropout as Dropout
+from ..layers.dropout import Dropout2d as Dropout2d
+from ..layers.linear import Identity as Identity
+from ..layers.linear import Linear as Linear
+from ..layers.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
+from ..layers.loss import CrossEntropyLoss as CrossEntropyLoss
+from ..layers.loss import MSELoss as MSELoss
+from ..layers.loss import NLLLoss as NLLLoss
+from ..layers.module import Module as Module
+from ..layers.normalization import BatchNorm1d as BatchNorm1d
+from ..layers.normalization import BatchNorm2d as BatchNorm2d
+from ..layers.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from ..layers.pooling import AvgPool2d as AvgPool2d
+from ..layers.pooling import MaxPool2d as MaxPool2d
+from ..layers.shape import Flatten as Flatten
+from ..layers.shape import Unflatten as Unflatten
+from . import functional as functional
+from . import init as init
