@@ -75,6 +75,17 @@ def in_place(name: str) -> Callable[..., Any]:
     return call
 
 
+def _scaled(name: str) -> Callable[..., Any]:
+    """Adding or subtracting ``alpha * other`` in place."""
+
+    def call(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+        return self._into(OPS[name], other if alpha == 1 else other * alpha)
+
+    call.__name__ = call.__qualname__ = f"{name}_"
+    call.__doc__ = f"``{name}`` in place, of ``alpha * other``; returns the tensor."
+    return call
+
+
 def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
     def call(self: Any, other: Any) -> Any:
         if not isinstance(other, Methods) and not isinstance(other, _OPERANDS) and not hasattr(other, "item"):
@@ -133,8 +144,8 @@ class Methods:
     sign = method("sign")
     maximum = method("maximum")
     minimum = method("minimum")
-    add_ = in_place("add")
-    sub_ = in_place("sub")
+    add_ = _scaled("add")
+    sub_ = _scaled("sub")
     mul_ = in_place("mul")
     div_ = in_place("div")
     pow_ = in_place("pow")

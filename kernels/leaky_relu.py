@@ -46,7 +46,14 @@ def forward_numpy(input, *, negative_slope):
 
 
 def backward_numpy(grad, input, *, negative_slope):
-    return select(input > 0, grad, grad * negative_slope)
+    if not 0 <= negative_slope <= 1:
+        return select(input > 0, grad, grad * negative_slope)
+    # (1 - slope) + slope rounds to 1 exactly, so that this is a choice without a jump for each element
+    slope = grad.dtype.type(negative_slope)
+    factor = np.multiply(input > 0, 1 - slope, dtype=grad.dtype)
+    factor += slope
+    factor *= grad
+    return factor
 
 
 @jit
