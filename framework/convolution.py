@@ -1,4 +1,4 @@
-"""Convolution, its transpose and its weight gradient, told twice: on columns for BLAS, and as implicit products on tiles.
+"""Convolution, its transpose and its weight gradient, told twice: on columns for BLAS, as implicit products on tiles.
 
 With ``p`` an output place, ``y`` an input place and ``r`` a tap, in each of two dimensions:
 
@@ -27,7 +27,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from . import dtypes
 from .array import DeviceArray, empty_like
-from .gemm import accumulates_in, accumulator_type, fit, multiply_add, splits_of, sum_parts, tiles
+from .gemm import accumulates_in, accumulator_type, multiply_add, splits_of, sum_parts, tiles
 from .language import cdiv, jit, tl
 from .launch import contiguous, launch
 
@@ -84,10 +84,8 @@ def _wide(array: np.ndarray) -> np.ndarray:
 def is_channels_last(shape: tuple[int, ...], strides: tuple[int, ...], width: int = 1) -> bool:
     """Whether a (N, C, H, W) array lies in memory as (N, H, W, C), and is not row-major as well."""
     n, c, h, w = shape
-    return c > 1 and h * w > 1 and strides[1] == width and all(
-        size == 1 or step == wanted
-        for size, step, wanted in ((w, strides[3], c * width), (h, strides[2], w * c * width), (n, strides[0], h * w * c * width))
-    )
+    wanted = (h * w * c * width, width, w * c * width, c * width)
+    return c > 1 and h * w > 1 and all(a == b or size == 1 for size, a, b in zip(shape, strides, wanted, strict=True))
 
 
 def _empty(shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
@@ -114,8 +112,9 @@ def _store(out: np.ndarray, values: np.ndarray, bias: np.ndarray | None) -> None
 
 
 @lru_cache(maxsize=4096)
-def _taps(taps: int, stride: int, padding: int, dilation: int, inner: int, outer: int) -> tuple[tuple[slice, slice], ...]:
-    """For each tap, which of ``inner`` places p see one of ``outer`` places p * stride - padding + r * dilation, and which."""
+def _taps(taps: int, stride: int, padding: int, dilation: int, inner: int,
+          outer: int) -> tuple[tuple[slice, slice], ...]:
+    """For each tap r, which ``inner`` places p see one of ``outer`` at p * stride - padding + r * dilation, and which."""
     found = []
     for r in range(taps):
         shift = r * dilation - padding
@@ -151,7 +150,7 @@ def _padded(input: np.ndarray, before: Pair, extent: Pair) -> np.ndarray:
 
 
 def _windows(padded: np.ndarray, start: Pair, step: Pair, apart: Pair, size: Pair, taps: Pair) -> np.ndarray:
-    """Rows (n * P * Q, R * S * C) of what each place sees: at ``start + p * step + r * apart`` in padded (n, H, W, C)."""
+    """Rows (n * P * Q, R * S * C) of what places see in padded (n, H, W, C): ``start + p * step + r * apart``."""
     n, _, _, c = padded.shape
     a, b, d, e = padded.strides
     view = as_strided(padded[:, start[0]:, start[1]:], (n, *size, *taps, c),
@@ -178,9 +177,9 @@ def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | No
                     dilation: Pair, groups: int, size: Pair) -> np.ndarray:
     """``correlate`` (module docstring): input (N, C, H, W), weight (K, C/groups, R, S), bias (K) or None."""
     if input.dtype in dtypes.HALF:
-        wide = None if bias is None else _wide(bias)
-        return correlate_numpy(_wide(input), _wide(weight), wide, stride, padding, dilation, groups, size).astype(input.dtype)
-    (n, c, h, w), (k, each, *taps) = input.shape, weight.shape
+        wide = _wide(input), _wide(weight), None if bias is None else _wide(bias)
+        return correlate_numpy(*wide, stride, padding, dilation, groups, size).astype(input.dtype)
+    (n, c), (k, each, *taps) = input.shape[:2], weight.shape
     out = _empty((n, k, *size), input)
     if not out.size:
         return out
@@ -212,8 +211,8 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
                  dilation: Pair, groups: int, size: Pair) -> np.ndarray:
     """``spread`` (module docstring): input (N, K, P, Q), weight (K, C/groups, R, S), bias (C) or None."""
     if input.dtype in dtypes.HALF:
-        wide = None if bias is None else _wide(bias)
-        return spread_numpy(_wide(input), _wide(weight), wide, stride, padding, dilation, groups, size).astype(input.dtype)
+        wide = _wide(input), _wide(weight), None if bias is None else _wide(bias)
+        return spread_numpy(*wide, stride, padding, dilation, groups, size).astype(input.dtype)
     (n, k, p, q), (_, each, *taps) = input.shape, weight.shape
     c = each * groups
     out = _empty((n, c, *size), input)
@@ -240,7 +239,7 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
 
 def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair,
                       padding: Pair, dilation: Pair) -> None:
-    (n, k, *inner), (_, c, *taps), size = input.shape, weight.shape, out.shape[2:]
+    n, (c, *taps), size = input.shape[0], weight.shape[1:], out.shape[2:]
     plans = [phases(taps[d], stride[d], padding[d], dilation[d]) for d in (0, 1)]
     before, extent, spans = [], [], []
     for d, plan in enumerate(plans):
@@ -267,8 +266,9 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
             for b, (wide_count, left, _, _, many_s, _, apart_s) in enumerate(spans[1]):
                 target = out[part, :, a::stride[0], b::stride[1]]
                 if (a, b) in matrices:
-                    seen = _windows(padded, (top, left), (1, 1), (apart_r, apart_s), (high_count, wide_count), (many_r, many_s))
-                    rows = _product(seen, matrices[a, b]).reshape(-1, high_count, wide_count, c)
+                    count = (high_count, wide_count)
+                    seen = _windows(padded, (top, left), (1, 1), (apart_r, apart_s), count, (many_r, many_s))
+                    rows = _product(seen, matrices[a, b]).reshape(-1, *count, c)
                     _store(target, rows.transpose(0, 3, 1, 2), bias)
                 else:
                     target[...] = 0 if bias is None else bias[:, None, None]
@@ -278,7 +278,8 @@ def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, pad
                           taps: Pair) -> np.ndarray:
     """``weight_gradient`` (module docstring): grad (N, K, P, Q), input (N, C, H, W), result (K, C/groups, R, S)."""
     if grad.dtype in dtypes.HALF:
-        return weight_gradient_numpy(_wide(grad), _wide(input), stride, padding, dilation, groups, taps).astype(grad.dtype)
+        wide = _wide(grad), _wide(input)
+        return weight_gradient_numpy(*wide, stride, padding, dilation, groups, taps).astype(grad.dtype)
     (n, k, *size), c = grad.shape, input.shape[1]
     if not grad.size or not input.size:
         return np.zeros((k, c // groups, *taps), grad.dtype)
@@ -450,7 +451,8 @@ def _weights(out_ptr, grad_ptr, in_ptr, N, P, Q, K, H, W, C, per_split, total, g
         y = (p * STRIDE[0])[:, None] + down[None, :]
         x = (q * STRIDE[1])[:, None] + along[None, :]
         inside = (m < end)[:, None] & wanted[None, :] & (y >= 0) & (y < H) & (x >= 0) & (x < W)
-        b = tl.load(source + (image * in_strides[0])[:, None] + y * in_strides[2] + x * in_strides[3], mask=inside, other=0)
+        b = tl.load(source + (image * in_strides[0])[:, None] + y * in_strides[2] + x * in_strides[3],
+                    mask=inside, other=0)
         acc = multiply_add(a, b, acc, DOT)
     place = split * total + ((group * K + k) * C * R * S)[:, None] + (c * R * S + tap)[None, :]
     tl.store(out_ptr + place, acc.to(out_ptr.dtype.element_ty), mask=(k < K)[:, None] & wanted[None, :])
@@ -472,7 +474,9 @@ def _convolve_on(input: DeviceArray, weight: DeviceArray, bias: DeviceArray | No
         c, k = weight.shape[0] // groups, weight.shape[1]
         weight_group, weight_strides = c * strides[0], (strides[1], strides[0], strides[2], strides[3])
         common = tuple(gcd(d, s) for d, s in zip(dilation, stride, strict=True))
-        inverse = tuple(pow(d // g, -1, s // g) if s > g else 0 for d, s, g in zip(dilation, stride, common, strict=True))
+        inverse = tuple(
+            pow(d // g, -1, s // g) if s > g else 0 for d, s, g in zip(dilation, stride, common, strict=True)
+        )
         count = tuple(cdiv(t * g, s) for t, s, g in zip(taps, stride, common, strict=True))
         each = stride
     else:
@@ -523,8 +527,8 @@ def weight_gradient_triton(grad: DeviceArray, input: DeviceArray, stride: Pair, 
     splits, per_split = splits_of(programs * groups, places, block_k, out.backend)
     into = out if splits == 1 else empty_like(grad, (splits, *out.shape), accumulates_in(grad.dtype))
     # one program per tile of one group's weights and part of the sum over places
-    launch(_weights, (programs, splits, groups), into, grad, input, n, p, q, k, *input.shape[2:], c, per_split, out.size,
-           grad.strides, input.strides, R=taps[0], S=taps[1], STRIDE=stride, PADDING=padding, DILATION=dilation,
-           CHANNELS_FIRST=input.strides[1] != 1 or input.shape[1] == 1, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
-           ACC=accumulator_type(grad.dtype), DOT=dot, num_warps=warps)
+    launch(_weights, (programs, splits, groups), into, grad, input, n, p, q, k, *input.shape[2:], c, per_split,
+           out.size, grad.strides, input.strides, R=taps[0], S=taps[1], STRIDE=stride, PADDING=padding,
+           DILATION=dilation, CHANNELS_FIRST=input.strides[1] != 1 or input.shape[1] == 1, BLOCK_M=block_m,
+           BLOCK_N=block_n, BLOCK_K=block_k, ACC=accumulator_type(grad.dtype), DOT=dot, num_warps=warps)
     return out if splits == 1 else sum_parts(into, grad.dtype)

@@ -123,8 +123,8 @@ def gemm(a: DeviceArray, b: DeviceArray, bias: DeviceArray | None = None) -> Dev
     if not out.size:
         return out
     a_strides, b_strides = a.strides[-2:], b.strides[-2:]
-    spread = [x.viewed(lambda v: np.broadcast_to(v, batch + v.shape[-2:])).strides[:-2] for x in (a, b)] if batch else [(), ()]
-    batch_shape, steps, _ = classify(batch, tuple(spread)) if batch else ((1,), ((0,), (0,)), ())
+    spread = tuple(x.viewed(lambda v: np.broadcast_to(v, batch + v.shape[-2:])).strides[:-2] for x in (a, b))
+    batch_shape, steps, _ = classify(batch, spread)
     count = prod(batch)
     dtype = a.dtype
     dot = dtype.kind not in "iub"  # dot cannot do wide integers

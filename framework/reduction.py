@@ -103,7 +103,8 @@ def _reduce(out_ptr, inputs, settings, M, R, per_split, identity, factor, kept_s
             else:
                 base = row_offset(m, KEPT_KINDS[i], kept_shape, kept_strides[i])
                 step = row_offset(r, KINDS[i], shape, strides[i])
-                value = widen(tl.load(inputs[i] + (tl.expand_dims(base, AXIS) + tl.expand_dims(step, 1 - AXIS)), mask=mask))
+                value = widen(tl.load(inputs[i] + (tl.expand_dims(base, AXIS) + tl.expand_dims(step, 1 - AXIS)),
+                                      mask=mask))
             values = values + (value.to(identity.dtype),)
         acc = COMBINE(acc, tl.where(mask, MAP(*values, *settings), identity))
     result = fold(acc, AXIS, COMBINE)
@@ -226,14 +227,16 @@ def reduce(inputs: DeviceArray | tuple[Any, ...], dims: Ints, keepdim: bool, com
         per_split = cdiv(cdiv(R, splits), block_r) * block_r
         splits = cdiv(R, per_split)
         target = empty_like(first, (splits, M), carried)
-    launch(_reduce, (rows, splits), target, given, tuple(number(s) for s in settings), M, R, per_split, number(identity),
+    launch(_reduce, (rows, splits), target, given, tuple(number(s) for s in settings), M, R, per_split,
+           number(identity),
            None if splits > 1 else last, kept, kept_steps, columns, steps,
            MAP=map, COMBINE=combine, KEPT_KINDS=kept_kinds, KINDS=kinds, AXIS=0 if across else 1,
            BLOCK_M=block_m, BLOCK_R=block_r)
     if splits > 1:
         # one program per BLOCK_M rows of out, (splits, M) folded down its columns
         block_m, block_r = blocks(M, splits, first.backend, across=True)
-        launch(_reduce, (cdiv(M, block_m), 1), out, (target,), (), M, splits, splits, number(identity), last, (M,), ((1,),),
+        launch(_reduce, (cdiv(M, block_m), 1), out, (target,), (), M, splits, splits, number(identity), last, (M,),
+               ((1,),),
                (splits,), ((M,),), MAP=same, COMBINE=combine, KEPT_KINDS=("contiguous",),
                KINDS=("strided",), AXIS=0, BLOCK_M=block_m, BLOCK_R=block_r)
     return out

@@ -18,7 +18,10 @@ Pair = tuple[int, int]
 
 
 def pair(op: str, name: str, value: Any) -> Pair:
-    """``value``, an int or one or two ints, as two.  Raises TypeError for other types, RuntimeError for other lengths."""
+    """``value``, an int or one or two ints, as two.
+
+    Raises TypeError for other types, RuntimeError for other lengths.
+    """
     parts = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     try:
         if any(isinstance(v, bool) for v in parts):
@@ -34,7 +37,8 @@ def pair(op: str, name: str, value: Any) -> Pair:
 def check_image(op: str, shape: tuple[int, ...]) -> None:
     """Raises RuntimeError unless ``shape`` is (N, C, H, W) or (C, H, W) and nothing but N is 0."""
     if len(shape) not in (3, 4) or 0 in shape[-3:]:
-        raise RuntimeError(f"{op}: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got {shape}")
+        raise RuntimeError(f"{op}: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, "
+                           f"got {shape}")
 
 
 def pooling(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any,
@@ -55,11 +59,12 @@ def pooling(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padd
             raise RuntimeError(f"{op}: {name} must be greater than zero, got {values}")
     check_image(op, shape)
     if any(p < 0 or 2 * p > k for k, p in zip(kernel, pad, strict=True)):
-        raise RuntimeError(f"{op}: padding must be between 0 and half of kernel_size, got padding {pad} with kernel_size {kernel}")
+        raise RuntimeError(f"{op}: padding must be between 0 and half of kernel_size, got padding {pad} with "
+                           f"kernel_size {kernel}")
     out = sizes(shape, kernel, step, pad, dilate, bool(ceil_mode))
     if min(out) < 1:
-        raise RuntimeError(f"{op}: kernel_size {kernel} with padding {pad} and dilation {dilate} leaves an output of {out} from "
-                           f"an input of {shape}")
+        raise RuntimeError(f"{op}: kernel_size {kernel} with padding {pad} and dilation {dilate} leaves an output of "
+                           f"{out} from an input of {shape}")
     return {"kernel_size": kernel, "stride": step, "padding": pad, "dilation": dilate, "ceil_mode": bool(ceil_mode)}
 
 

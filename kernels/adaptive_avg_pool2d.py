@@ -17,7 +17,7 @@ from ..framework.window import place_of
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int | None]) -> Tensor:
-    """``input`` (N, C, H, W) or (C, H, W), floating, averaged to height and width ``output_size``; None keeps the input's.
+    """``input`` (N, C, H, W) or (C, H, W), floating, averaged to height and width ``output_size``; None keeps one.
 
     Raises RuntimeError for a negative size and for images of no pixel, TypeError for sizes that are no integers.
 
@@ -26,7 +26,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
     """
     shape = input.shape
     if len(shape) not in (3, 4) or 0 in shape[-2:]:
-        raise RuntimeError(f"adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got {shape}")
+        raise RuntimeError("adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, "
+                           f"got {shape}")
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"adaptive_avg_pool2d: expected a floating input, got {input.dtype.name}")
     given = output_size
@@ -50,7 +51,8 @@ def forward_numpy(input, *, output_size):
     kind = input.dtype
     x = input.astype(np.float32) if kind in dtypes.HALF else input
     if output_size == (1, 1):
-        return (np.einsum("...hw->...", x) / x.dtype.type(x.shape[-2] * x.shape[-1])).astype(kind, copy=False)[..., None, None]
+        return (np.einsum("...hw->...",
+                          x) / x.dtype.type(x.shape[-2] * x.shape[-1])).astype(kind, copy=False)[..., None, None]
     for axis in (-2, -1):
         out = output_size[axis]
         n = x.shape[axis]
@@ -65,7 +67,11 @@ def forward_numpy(input, *, output_size):
             np.add.reduce(x[(..., slice(begin[o], end[o]), *behind)], axis=axis, out=mean[(..., o, *behind)])
         mean /= (end - begin).reshape(-1, *(1 for _ in behind)).astype(x.dtype)
         x = mean
-    return input.copy() if x is input else x.astype(kind, copy=False)
+    if x is not input:
+        return x.astype(kind, copy=False)
+    out = window.empty(input, input.shape)
+    np.copyto(out, input)
+    return out
 
 
 def backward_numpy(grad, *, size):
@@ -88,11 +94,14 @@ def backward_numpy(grad, *, size):
         for o in range(out):
             spread[(..., slice(begin[o], end[o]), *behind)] += g[(..., slice(o, o + 1), *behind)]
         g = spread
-    return g.astype(kind) if g is grad or g.strides.count(0) else g.astype(kind, copy=False)
+    out = window.empty(grad, g.shape, kind)
+    np.copyto(out, g, casting="same_kind")
+    return out
 
 
 @jit
-def _forward(out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _forward(out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr,
+             BLOCK: tl.constexpr):
     # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last; windows of most_h x most_w at most
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -114,7 +123,8 @@ def _forward(out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, st
 
 
 @jit
-def _backward(out_ptr, grad_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _backward(out_ptr, grad_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr,
+              BLOCK: tl.constexpr):
     # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last; a pixel lies in most_h x most_w
     # windows at most
     # one program per BLOCK pixels; each collects from the windows that it lies in
@@ -143,7 +153,8 @@ def _run(kernel, array, shape, most, image, windows):
     source = window.batched(array)
     block = array.backend.block_size(out.size)
     # one program per BLOCK elements of out
-    launch(kernel, (cdiv(out.size, block),), out, source, out.size, work.type(0), *most, source.shape[1], *image, *windows,
+    launch(kernel, (cdiv(out.size, block),), out, source, out.size, work.type(0), *most, source.shape[1], *image,
+           *windows,
            source.strides, LAST=window.channels_last(array), BLOCK=block)
     return out
 
@@ -166,21 +177,25 @@ def backward_triton(grad, *, size):
 
 def samples(rng):
     x = np.array([[[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]]])
-    yield Sample("worked", (x,), {"output_size": (1, 2)}, answers=([[[2.5, 5.0]]], [[[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]]]))
+    yield Sample("worked", (x,), {"output_size": (1, 2)}, answers=([[[2.5, 5.0]]],
+                                                                   [[[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]]]))
     yield Sample("to one", (x,), {"output_size": (1, 1)}, answers=([[[4.0]]], np.full((1, 2, 3), 1 / 6)))
     yield Sample("to more", (np.array([[[2.0, 4.0]]]),), {"output_size": (2, 3)},
                  answers=([[[2.0, 3.0, 4.0]] * 2], [[[3.0, 3.0]]]))
     for shape, size in [((2, 3, 6, 8), (3, 4)), ((2, 2, 7, 5), (3, 2)), ((3, 7, 5), (1, 5)), ((1, 2, 5, 4), (7, 9)),
                         ((2, 2, 5, 6), (1, 1)), ((0, 2, 4, 4), (2, 2)), ((2, 2, 3, 4), (0, 2)), ((2, 3, 4, 5), (4, 5))]:
         yield Sample(f"{shape} to {size}", (rng.normal(size=shape),), {"output_size": size}, terms=30)
-    yield Sample("channels last", (rng.normal(size=(2, 5, 6, 3)).transpose(0, 3, 1, 2),), {"output_size": (2, 4)}, terms=9)
+    yield Sample("channels last", (rng.normal(size=(2, 5, 6, 3)).transpose(0, 3, 1, 2),), {"output_size": (2, 4)},
+                 terms=9)
     yield Sample("strided", (rng.normal(size=(5, 6, 3, 4)).T[:, :, ::-1, ::2],), {"output_size": (2, 2)}, terms=9)
 
     image = np.zeros((1, 3, 6, 6))
     yield Sample("two dimensions", (np.zeros((6, 6)),), {"output_size": 2}, raises=(
-        RuntimeError, "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (6, 6)"))
+        RuntimeError,
+        "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (6, 6)"))
     yield Sample("no pixels", (np.zeros((2, 3, 0, 4)),), {"output_size": 2}, raises=(
-        RuntimeError, "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (2, 3, 0, 4)"))
+        RuntimeError,
+        "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (2, 3, 0, 4)"))
     yield Sample("negative", (image,), {"output_size": (2, -1)}, raises=(
         RuntimeError, "adaptive_avg_pool2d: output_size must not be negative, got (2, -1)"))
     yield Sample("one size", (image,), {"output_size": (2,)}, raises=(

@@ -79,8 +79,10 @@ def _samples(name, worked):
         x = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, -1.0]])
         yield Sample("worked", (x,), {"dim": (0, 1), "keepdim": False}, answers=(worked[0],))
         yield Sample("rows", (x,), {"dim": (1,), "keepdim": True}, answers=(worked[1],))
-        yield Sample("nan", (np.array([2.0, np.nan, 5.0, np.nan, -1.0]),), {"dim": (0,), "keepdim": False}, answers=(1,))
-        yield Sample("integers", (np.array([[1, 5], [9, 9]]),), {"dim": (1,), "keepdim": False}, answers=(worked[2],), dtypes=())
+        yield Sample("nan", (np.array([2.0, np.nan, 5.0, np.nan, -1.0]),), {"dim": (0,), "keepdim": False},
+                     answers=(1,))
+        yield Sample("integers", (np.array([[1, 5], [9, 9]]),), {"dim": (1,), "keepdim": False},
+                     answers=(worked[2],), dtypes=())
         yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False})
         yield Sample("strided", (apart(rng, (6, 8)).T[::2],), {"dim": (0, 1), "keepdim": True})
         yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False}, answers=(0,))

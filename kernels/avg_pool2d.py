@@ -40,7 +40,8 @@ def avg_pool2d(input: Tensor, kernel_size: int | tuple[int, int], stride: int | 
         if divisor_override == 0:
             raise RuntimeError("avg_pool2d: divisor_override must not be 0")
         divisor_override = int(divisor_override)
-    return apply(AVG_POOL2D, input, **settings, count_include_pad=bool(count_include_pad), divisor_override=divisor_override)
+    return apply(AVG_POOL2D, input, **settings, count_include_pad=bool(count_include_pad),
+                 divisor_override=divisor_override)
 
 
 def _divisors(size, out, kernel_size, stride, padding, count_include_pad, divisor_override):
@@ -177,8 +178,10 @@ def _run(kernel, array, shape, image, windows, kernel_size, stride, padding, cou
     names = ("KH", "KW", "SH", "SW", "PH", "PW")
     block = array.backend.block_size(out.size)
     # one program per BLOCK elements of out
-    launch(kernel, (cdiv(out.size, block),), out, source, out.size, divisor, work.type(0), source.shape[1], *image, *windows,
-           source.strides, **dict(zip(names, (*kernel_size, *stride, *padding), strict=True)), COUNT_PADDING=count_include_pad,
+    launch(kernel, (cdiv(out.size, block),), out, source, out.size, divisor, work.type(0), source.shape[1], *image,
+           *windows,
+           source.strides, **dict(zip(names, (*kernel_size, *stride, *padding), strict=True)),
+           COUNT_PADDING=count_include_pad,
            LAST=window.channels_last(array), BLOCK=block)
     return out
 
@@ -198,7 +201,8 @@ def _settings(kernel_size, stride=None, padding=0, ceil_mode=False, count_includ
     def two(v):
         return v if isinstance(v, tuple) else (v, v)
 
-    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride), "padding": two(padding),
+    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride),
+            "padding": two(padding),
             "ceil_mode": ceil_mode, "count_include_pad": count_include_pad, "divisor_override": divisor_override}
 
 
@@ -214,9 +218,11 @@ def samples(rng):
     yield Sample("over the border", (x,), _settings(2, ceil_mode=True), answers=(
         [[[4.0, 4.0]]], [[[0.25, 0.25, 0.5], [0.25, 0.25, 0.5]]]))
     for shape, settings in [
-        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)), ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0))),
+        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)),
+        ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0))),
         ((2, 7, 5), _settings(3, 2, 1, ceil_mode=True)), ((2, 1, 5, 5), _settings(3, 2, 1, True, False)),
-        ((1, 2, 4, 4), _settings(3, 1, 1, divisor_override=5)), ((0, 2, 4, 4), _settings(2)), ((2, 1, 3, 5), _settings(1, 2)),
+        ((1, 2, 4, 4), _settings(3, 1, 1, divisor_override=5)), ((0, 2, 4, 4), _settings(2)),
+        ((2, 1, 3, 5), _settings(1, 2)),
     ]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),), settings, terms=9)
     yield Sample("channels last", (rng.normal(size=(2, 5, 6, 3)).transpose(0, 3, 1, 2),), _settings(3, 2, 1), terms=9)
@@ -225,9 +231,11 @@ def samples(rng):
 
     image = np.zeros((1, 3, 6, 6))
     yield Sample("two dimensions", (np.zeros((6, 6)),), {"kernel_size": 2}, raises=(
-        RuntimeError, "avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
+        RuntimeError,
+        "avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
     yield Sample("too much padding", (image,), {"kernel_size": 3, "padding": 2}, raises=(
-        RuntimeError, "avg_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
+        RuntimeError,
+        "avg_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
     yield Sample("divisor 0", (image,), {"kernel_size": 2, "divisor_override": 0}, raises=(
         RuntimeError, "avg_pool2d: divisor_override must not be 0"))
     yield Sample("divisor 1.5", (image,), {"kernel_size": 2, "divisor_override": 1.5}, raises=(

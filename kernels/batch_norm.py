@@ -82,17 +82,20 @@ def _check(input, given, training, momentum, eps):
         if t is None:
             continue
         if t.shape != (shape[1],):
-            raise RuntimeError(f"batch_norm: {name} must have shape (C,) = ({shape[1]},) for input {shape}, got {t.shape}")
+            raise RuntimeError(f"batch_norm: {name} must have shape (C,) = ({shape[1]},) for input {shape}, "
+                               f"got {t.shape}")
         if t.dtype not in allowed:
             names = " or ".join(d.name for d in allowed)
-            raise RuntimeError(f"batch_norm: {name} must be {names} for an input of {input.dtype.name}, got {t.dtype.name}")
+            raise RuntimeError(f"batch_norm: {name} must be {names} for an input of {input.dtype.name}, "
+                               f"got {t.dtype.name}")
     for first, second in (("running_mean", "running_var"), ("weight", "bias")):
         a, b = given[first], given[second]
         if a is not None and b is not None and a.dtype is not b.dtype:
-            raise RuntimeError(f"batch_norm: {first} and {second} must have one dtype, got {a.dtype.name} and {b.dtype.name}")
+            raise RuntimeError(f"batch_norm: {first} and {second} must have one dtype, "
+                               f"got {a.dtype.name} and {b.dtype.name}")
 
 
-# -- NumPy: images as a matrix of rows, in which channel c stands in L columns beside each other ------------------------
+# -- NumPy: images as a matrix of rows, in which channel c stands in L columns beside each other --------------------
 
 
 def _work(array):
@@ -131,14 +134,15 @@ class _Rows:
         return np.repeat(values.astype(self.work, copy=False), self.width)
 
     def sums(self, matrix):
-        """The sum of each channel, in float64: 64 rows at a time in the matrix's own dtype, the rest of the way in float64."""
+        """The sum of each channel: 64 rows at a time in the matrix's own dtype, the rest of the way in float64."""
         rows, columns = matrix.shape
         whole = rows - rows % 64
         total = np.add.reduce(matrix[whole:], axis=0).astype(np.float64)
         if whole == 64:
             total += np.add.reduce(matrix[:64], axis=0)
         elif whole:
-            total += np.add.reduce(np.add.reduce(matrix[:whole].reshape(-1, 64, columns), axis=1), axis=0, dtype=np.float64)
+            total += np.add.reduce(np.add.reduce(matrix[:whole].reshape(-1, 64, columns), axis=1), axis=0,
+                                   dtype=np.float64)
         return np.add.reduce(total.reshape(self.channels, self.width), axis=1)
 
 
@@ -208,7 +212,8 @@ def double_backward_numpy(grad_input, grad_weight, grad_bias, grad, input, weigh
     product = rows.sums(a * g)
     if not training:
         of_grad = a * rows.spread(scale) + x * rows.spread(b) + rows.spread(c)
-        return rows.array(of_grad), rows.array(g * rows.spread(inverse * b)), _stored(inverse * product, weight, rows.work)
+        return rows.array(of_grad), rows.array(g * rows.spread(inverse * b)), _stored(inverse * product, weight,
+                                                                                      rows.work)
     sum_a, sum_g, along_a, along_g = rows.sums(a), rows.sums(g), rows.sums(a * x), rows.sums(g * x)
     of_grad = a * rows.spread(scale)
     of_grad += x * rows.spread(b - scale * along_a / n)
@@ -258,7 +263,7 @@ def _parameter(value, c, mask, KIND: tl.constexpr, TYPE: tl.constexpr):
 @jit
 def _statistics(mean_ptr, m2_ptr, x_ptr, C, R, per_split, steps, shape, strides,
                 LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
-    # x: C channels of R values · mean, m2 (splits, C), row-major: of each split, the mean and the sum of squares about it
+    # x: C channels of R values · mean, m2 (splits, C), row-major: each split's mean and sum of squares about it
     # one program per BLOCK_C channels and split of R
     KIND: tl.constexpr = mean_ptr.dtype.element_ty
     c = tl.program_id(0).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -285,8 +290,10 @@ def _statistics(mean_ptr, m2_ptr, x_ptr, C, R, per_split, steps, shape, strides,
 
 
 @jit
-def _normalise(out_ptr, mean_ptr, var_ptr, x_ptr, weight, bias, split_mean_ptr, split_m2_ptr, eps, C, R, per_split, splits,
-               steps, shape, strides, WEIGHT: tl.constexpr, BIAS: tl.constexpr, SPLITS: tl.constexpr, LAST: tl.constexpr,
+def _normalise(out_ptr, mean_ptr, var_ptr, x_ptr, weight, bias, split_mean_ptr, split_m2_ptr, eps, C, R, per_split,
+               splits,
+               steps, shape, strides, WEIGHT: tl.constexpr, BIAS: tl.constexpr, SPLITS: tl.constexpr,
+               LAST: tl.constexpr,
                BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
     # out, x: C channels of R values · weight, bias (C,) or a number · mean, var (C,), written where statistics of
     # splits, (splits, C) each, are given, else read
@@ -325,8 +332,8 @@ def _normalise(out_ptr, mean_ptr, var_ptr, x_ptr, weight, bias, split_mean_ptr, 
 @jit
 def _sums(out_ptr, grad_ptr, x_ptr, other_ptr, mean_ptr, KIND_OF, C, R, per_split, splits, steps, shape, strides,
           LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
-    # grad, x, other: C channels of R values · mean (C,) · out (2 or 5, splits, C): sums of grad and of grad * (x - mean)
-    # and, where other is given, of other, of other * (x - mean) and of other * grad
+    # grad, x, other: C channels of R values · mean (C,) · out (2 or 5, splits, C): sums of grad, of
+    # grad * (x - mean) and, where other is given, of other, of other * (x - mean) and of other * grad
     # one program per BLOCK_C channels and split of R
     KIND: tl.constexpr = KIND_OF.dtype
     c = tl.program_id(0).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -372,7 +379,8 @@ def _total(sums_ptr, plane: tl.constexpr, c, here, C, splits, SPLITS: tl.constex
 
 @jit
 def _backward(out_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr, x_ptr, weight, mean_ptr, var_ptr, sums_ptr, eps, C, R,
-              per_split, splits, steps, shape, strides, WEIGHT: tl.constexpr, TRAINING: tl.constexpr, SPLITS: tl.constexpr,
+              per_split, splits, steps, shape, strides, WEIGHT: tl.constexpr, TRAINING: tl.constexpr,
+              SPLITS: tl.constexpr,
               LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
     # out, grad, x: C channels of R values · grad_weight, grad_bias, mean, var (C,) · weight (C,) or a number ·
     # sums (2, splits, C)
@@ -404,7 +412,8 @@ def _backward(out_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr, x_ptr, weight, 
 
 
 @jit
-def _double_backward(of_grad_ptr, of_input_ptr, of_weight_ptr, other_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr, x_ptr,
+def _double_backward(of_grad_ptr, of_input_ptr, of_weight_ptr, other_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr,
+                     x_ptr,
                      weight, mean_ptr, var_ptr, sums_ptr, eps, C, R, per_split, splits, steps, shape, strides,
                      WEIGHT: tl.constexpr, TRAINING: tl.constexpr, SPLITS: tl.constexpr, LAST: tl.constexpr,
                      BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
@@ -479,7 +488,8 @@ class _Tiles:
         backend = first.backend
         self.C, self.R = shape[1], first.size // shape[1]
         rest = [d for d in range(len(shape)) if d != 1]
-        merged, strides, _ = classify(tuple(shape[d] for d in rest), tuple(tuple(a.strides[d] for d in rest) for a in arrays))
+        merged, strides, _ = classify(tuple(shape[d] for d in rest),
+                                      tuple(tuple(a.strides[d] for d in rest) for a in arrays))
         self.geometry = (tuple(a.strides[1] for a in arrays), merged, strides)
         last = self.C > 1 and all(a.strides[1] == 1 for a in arrays)
         # wide in the direction in which memory is contiguous
@@ -529,7 +539,8 @@ def _normalised(input, weight, bias, mean, var, eps, partial):
     weight, weight_is = _given(weight, kind)
     bias, bias_is = _given(bias, kind)
     # one program per block of channels and split of their values
-    launch(_normalise, tiles.grid, out, mean, var, input, weight, bias, *partial, kind.type(eps), tiles.C, np.int64(tiles.R),
+    launch(_normalise, tiles.grid, out, mean, var, input, weight, bias, *partial, kind.type(eps), tiles.C,
+           np.int64(tiles.R),
            tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, BIAS=bias_is, **tiles.merge)
     return out
 
@@ -544,7 +555,8 @@ def forward_triton(input, weight, bias, *, eps):
     partial = tuple(empty_like(mean, (tiles.splits, tiles.C)) for _ in range(2))
     steps, shape, strides = tiles.geometry
     # one program per block of channels and split of their values
-    launch(_statistics, tiles.grid, *partial, input, tiles.C, np.int64(tiles.R), tiles.per_split, steps[1:], shape, strides[1:],
+    launch(_statistics, tiles.grid, *partial, input, tiles.C, np.int64(tiles.R), tiles.per_split, steps[1:], shape,
+           strides[1:],
            **tiles.constants)
     return _normalised(input, weight, bias, mean, var, eps, partial), mean, var
 
@@ -556,11 +568,12 @@ def eval_triton(input, weight, bias, mean, var, *, eps):
 
 
 def _summed(tiles, arrays, places, mean, kind):
-    """The sums that backward needs, one for each split, of the arrays at ``places`` among those the tiles were made for."""
+    """The sums that gradients need, one for each split, of arrays at ``places`` among those the tiles were made for."""
     steps, shape, strides = tiles.geometry
     sums = empty_like(mean, (2 if arrays[2] is None else 5, tiles.splits, tiles.C), kind)
     # one program per block of channels and split of their values
-    launch(_sums, tiles.grid, sums, *arrays, mean, kind.type(0), tiles.C, np.int64(tiles.R), tiles.per_split, tiles.splits,
+    launch(_sums, tiles.grid, sums, *arrays, mean, kind.type(0), tiles.C, np.int64(tiles.R), tiles.per_split,
+           tiles.splits,
            tuple(steps[i] for i in places), shape, tuple(strides[i] for i in places), **tiles.constants)
     return sums
 
@@ -576,8 +589,10 @@ def backward_triton(grad, input, weight, mean, var, *, eps, training):
     sums = _summed(tiles, (grad, input, None), (1, 2), mean, kind)
     weight, weight_is = _given(weight, kind)
     # one program per block of channels and split of their values
-    launch(_backward, tiles.grid, out, grad_weight, grad_bias, grad, input, weight, mean, var, sums, kind.type(eps), tiles.C,
-           np.int64(tiles.R), tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, TRAINING=training, **tiles.merge)
+    launch(_backward, tiles.grid, out, grad_weight, grad_bias, grad, input, weight, mean, var, sums, kind.type(eps),
+           tiles.C,
+           np.int64(tiles.R), tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, TRAINING=training,
+           **tiles.merge)
     return out, grad_weight, grad_bias
 
 
@@ -617,18 +632,23 @@ def samples(rng):
     yield Sample("worked", (x, np.array([2.0, 0.0]), np.array([1.0, 5.0])), {"eps": 2.0},
                  answers=([[-1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [3.0, 5.0]], [3.0, 2.0], [2.0, 4.0],
                           np.zeros((4, 2)), [0.0, 0.0], [4.0, 4.0]))
-    yield Sample("far from zero", (1000 + np.array([[1.0], [-1.0], [1.0], [-1.0]]), np.ones(1), np.zeros(1)), {"eps": 3.0},
+    yield Sample("far from zero", (1000 + np.array([[1.0], [-1.0], [1.0], [-1.0]]), np.ones(1), np.zeros(1)),
+                 {"eps": 3.0},
                  answers=([[0.5], [-0.5], [0.5], [-0.5]], [1000.0], [1.0], np.zeros((4, 1)), [0.0], [4.0]),
                  dtypes=("float64", "float32"))
     for shape in [(5, 3), (2, 3, 4), (3, 2, 4, 5), (2, 3, 2, 2, 3), (4, 1, 3)]:
         c = shape[1]
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)), {"eps": 0.1},
+        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)),
+                     {"eps": 0.1},
                      terms=int(np.prod(shape)) // c)
-    yield Sample("channels last", (rng.normal(size=(3, 4, 5, 6)).transpose(0, 3, 1, 2), rng.uniform(0.5, 2, 6), rng.normal(size=6)),
+    yield Sample("channels last", (rng.normal(size=(3, 4, 5, 6)).transpose(0, 3, 1, 2), rng.uniform(0.5, 2, 6),
+                                   rng.normal(size=6)),
                  {"eps": 0.1}, terms=60)
-    yield Sample("strided", (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]), {"eps": 0.1},
+    yield Sample("strided", (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]),
+                 {"eps": 0.1},
                  terms=12)
-    yield Sample("many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1}, terms=450)
+    yield Sample("many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1},
+                 terms=450)
     yield Sample("no parameters", (rng.normal(size=(3, 2, 4)), 1.0, 0.0), {"eps": 0.1}, terms=12)
     yield Sample("empty batch", (rng.normal(size=(0, 3, 2)), *(np.ones(3), np.zeros(3))), {"eps": 0.1})
     yield Sample("no channels", (rng.normal(size=(2, 0, 2)), np.ones(0), np.zeros(0)), {"eps": 0.1})
@@ -636,14 +656,18 @@ def samples(rng):
     one = np.zeros((1, 3, 1, 1))
     c3 = (np.zeros(3), np.ones(3))
     yield Sample("one value", (one, *c3), {"training": True},
-                 raises=(ValueError, "batch_norm: expected more than 1 value per channel when training, got input (1, 3, 1, 1)"))
-    yield Sample("flat", (np.zeros(3), *c3), raises=(RuntimeError, "batch_norm: expected an input of shape (N, C) or (N, C, ...), got (3,)"))
+                 raises=(ValueError,
+                         "batch_norm: expected more than 1 value per channel when training, got input (1, 3, 1, 1)"))
+    yield Sample("flat", (np.zeros(3), *c3),
+                 raises=(RuntimeError, "batch_norm: expected an input of shape (N, C) or (N, C, ...), got (3,)"))
     yield Sample("statistics misfit", (np.zeros((2, 3)), *plain),
-                 raises=(RuntimeError, "batch_norm: running_mean must have shape (C,) = (3,) for input (2, 3), got (2,)"))
+                 raises=(RuntimeError,
+                         "batch_norm: running_mean must have shape (C,) = (3,) for input (2, 3), got (2,)"))
     yield Sample("weight misfit", (np.zeros((2, 3)), *c3, np.ones(4)), dtypes=("float64",),
                  raises=(RuntimeError, "batch_norm: weight must have shape (C,) = (3,) for input (2, 3), got (4,)"))
     yield Sample("no statistics", (np.zeros((2, 3)), None, None),
-                 raises=(RuntimeError, "batch_norm: running_mean and running_var are needed when not training, got None"))
+                 raises=(RuntimeError,
+                         "batch_norm: running_mean and running_var are needed when not training, got None"))
     yield Sample("one statistic", (np.zeros((2, 3)), np.zeros(3), None), {"training": True},
                  raises=(ValueError, "batch_norm: running_mean and running_var must both be tensors or both be None"))
     yield Sample("eps in training", (np.zeros((2, 3)), *c3), {"training": True, "eps": 0.0},
@@ -654,8 +678,10 @@ def samples(rng):
                  raises=(TypeError, "batch_norm: momentum must be a float, got None"))
     yield Sample("dtypes", (np.zeros((2, 3)), np.zeros(3, np.float32), np.ones(3, np.float32)), dtypes=(),
                  raises=(RuntimeError, "batch_norm: running_mean must be float64 for an input of float64, got float32"))
-    yield Sample("mixed parameters", (np.zeros((2, 3), np.float16), np.zeros(3, np.float16), np.ones(3, np.float32)), dtypes=(),
-                 raises=(RuntimeError, "batch_norm: running_mean and running_var must have one dtype, got float16 and float32"))
+    yield Sample("mixed parameters", (np.zeros((2, 3), np.float16), np.zeros(3, np.float16), np.ones(3, np.float32)),
+                 dtypes=(),
+                 raises=(RuntimeError,
+                         "batch_norm: running_mean and running_var must have one dtype, got float16 and float32"))
     yield Sample("integers", (np.zeros((2, 3), np.int64), *c3), dtypes=(),
                  raises=(RuntimeError, "batch_norm: expected a floating input, got int64"))
 
@@ -669,14 +695,16 @@ def eval_samples(rng):
         c = shape[1]
         yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c),
                                         rng.integers(-2, 3, c), rng.integers(1, 4, c)), {"eps": 0.1}, terms=20)
-    yield Sample("channels last", (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0, rng.integers(-2, 3, 5),
+    yield Sample("channels last", (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0,
+                                   rng.integers(-2, 3, 5),
                                    rng.integers(1, 4, 5)), {"eps": 0.1}, terms=12)
 
 
 def update_samples(rng):
     yield Sample("worked", (np.array([4.0, 0.0]), np.array([8.0, 1.0]), np.array([2.0, 2.0]), np.array([6.0, 3.0])),
                  {"momentum": 0.25, "count": 4}, answers=([3.5, 0.5], [8.0, 1.75]))
-    yield Sample("strided", (rng.normal(size=6)[::2], rng.uniform(1, 2, 6)[::2], rng.normal(size=3), rng.uniform(1, 2, 3)),
+    yield Sample("strided", (rng.normal(size=6)[::2], rng.uniform(1, 2, 6)[::2], rng.normal(size=3),
+                             rng.uniform(1, 2, 3)),
                  {"momentum": 0.1, "count": 7})
 
 

@@ -129,11 +129,13 @@ def samples(rng):
     yield Sample("sum", (x, t), {"reduction": "sum"},
                  answers=(1000.0 + 2 * two, [-0.5, 0.0, -1.0, 0.0], [0.0, -1000.0, 1000.0, 0.0]))
     for reduction in REDUCTIONS:
-        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.uniform(size=(17, 9))), {"reduction": reduction},
+        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.uniform(size=(17, 9))),
+                     {"reduction": reduction},
                      terms=153)
     yield Sample("0-d", (rng.normal(size=()), rng.uniform(size=())), {"reduction": "mean"})
     yield Sample("number", (rng.normal(size=(5,)), 1.0), {"reduction": "none"})
-    yield Sample("empty", (np.zeros((0,)), np.zeros((0,))), {"reduction": "sum"}, answers=(0.0, np.zeros(0), np.zeros(0)))
+    yield Sample("empty", (np.zeros((0,)), np.zeros((0,))), {"reduction": "sum"},
+                 answers=(0.0, np.zeros(0), np.zeros(0)))
     yield Sample("misfit", (np.zeros((2, 1)), np.zeros((2,))), raises=(
         ValueError, "binary_cross_entropy_with_logits: expected target of the input's shape (2, 1), got (2,)"))
     yield Sample("another reduction", (x, t), {"reduction": None}, raises=(

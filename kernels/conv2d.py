@@ -2,7 +2,7 @@
 
 With place p, tap r and channel c in two dimensions, and zero for what lies outside the input:
 
-    out[n, k, p]         = sum over c, r of input[n, c, p * stride - padding + r * dilation] * weight[k, c, r]  + bias[k]
+    out[n, k, p]         = sum over c, r of input[n, c, p * stride - padding + r * dilation] * weight[k, c, r] + bias[k]
     grad_input           = conv_transpose2d(grad, weight), of input's size
     grad_weight[k, c, r] = sum over n, p of grad[n, k, p] * input[n, c, p * stride - padding + r * dilation]
     grad_bias[k]         = sum over n, p of grad[n, k, p]
@@ -44,7 +44,8 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         raise RuntimeError(f"conv2d: weight {weight.shape} expects {weight.shape[1]} input channels per group, "
                            f"input {input.shape} with groups={groups} has {input.shape[-3] / groups:g}")
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise RuntimeError(f"conv2d: weight {weight.shape} expects a bias of shape {weight.shape[:1]}, got {bias.shape}")
+        raise RuntimeError(f"conv2d: weight {weight.shape} expects a bias of shape {weight.shape[:1]}, "
+                           f"got {bias.shape}")
     if padding == "same":
         if steps != (1, 1):
             raise RuntimeError(f"conv2d: padding='same' needs stride 1, got {steps}")
@@ -57,8 +58,8 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         padded = tuple(n + 2 * p for n, p in zip(input.shape[-2:], before, strict=True))
         reach = tuple(d * (t - 1) + 1 for d, t in zip(apart, taps, strict=True))
         if reach[0] > padded[0] or reach[1] > padded[1]:
-            raise RuntimeError(f"conv2d: weight {weight.shape} with dilation {apart} spans {reach}, more than the padded "
-                               f"input's {padded}")
+            raise RuntimeError(f"conv2d: weight {weight.shape} with dilation {apart} spans {reach}, more than the "
+                               f"padded input's {padded}")
         size = tuple((n - e) // s + 1 for n, e, s in zip(padded, reach, steps, strict=True))
     settings = {"stride": steps, "padding": before, "dilation": apart, "groups": groups, "size": size}
     if input.ndim == 3:
@@ -73,7 +74,10 @@ def _run(input, weight, bias, settings):
 
 
 def pair(op: str, name: str, value: object, least: int) -> tuple[int, int]:
-    """``value``, an int or a sequence of one or two, as two ints of at least ``least``.  Raises TypeError, RuntimeError."""
+    """``value``, an int or a sequence of one or two, as two ints of at least ``least``.
+
+    Raises TypeError for anything else, RuntimeError for too small or too many numbers.
+    """
     both = (value,) if isinstance(value, (int, np.integer)) else value
     if isinstance(value, bool) or not isinstance(both, (tuple, list)) or not all(
             isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in both):
@@ -197,7 +201,8 @@ def samples(rng):
         arrays = rng.normal(size=(n, c, *hw)), rng.normal(size=(k, c // settings["groups"], *taps))
         yield Sample(name, arrays, settings, terms=max(16, c, k) * taps[0] * taps[1])
     last = rng.normal(size=(2, 4, 5, 9)).transpose(0, 3, 1, 2)
-    yield Sample("channels last", (last, rng.normal(size=(9, 3, 3, 3)).transpose(1, 0, 2, 3)), geometry(size=(2, 3)), terms=90)
+    yield Sample("channels last", (last, rng.normal(size=(9, 3, 3, 3)).transpose(1, 0, 2, 3)), geometry(size=(2, 3)),
+                 terms=90)
     yield Sample("long sum", (rng.normal(size=(3, 1, 20, 19)), rng.normal(size=(2, 1, 2, 2))), geometry(size=(19, 18)),
                  terms=1026, dtypes=("float64", "float32"))
     integers = np.array([[[[1, 2, 3]]]]), np.array([[[[1, 10]]]])
@@ -205,19 +210,23 @@ def samples(rng):
     yield from errors("conv2d", RuntimeError, [
         ("channels", (2, 3, 9, 9), (8, 4, 3, 3), {},
          "weight (8, 4, 3, 3) expects 4 input channels per group, input (2, 3, 9, 9) with groups=1 has 3"),
-        ("groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 2}, "groups=2 does not divide the 7 channels of weight (7, 2, 3, 3)"),
+        ("groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 2},
+         "groups=2 does not divide the 7 channels of weight (7, 2, 3, 3)"),
         ("no groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 0}, "expected groups to be at least 1, got 0"),
         ("too large", (1, 1, 3, 3), (1, 1, 3, 3), {"dilation": 2},
          "weight (1, 1, 3, 3) with dilation (2, 2) spans (5, 5), more than the padded input's (3, 3)"),
         ("rank", (3, 3), (1, 1, 3, 3), {}, "expected input (N, C, H, W) or (C, H, W), got (3, 3)"),
         ("weight's rank", (1, 3, 3), (1, 3, 3), {}, "expected a weight of 4 dimensions, got (1, 3, 3)"),
-        ("stride", (1, 1, 3, 3), (1, 1, 2, 2), {"stride": 0}, "expected stride to be an int or two ints of at least 1, got 0"),
-        ("padding", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": -1}, "expected padding to be an int or two ints of at least 0, got -1"),
+        ("stride", (1, 1, 3, 3), (1, 1, 2, 2), {"stride": 0},
+         "expected stride to be an int or two ints of at least 1, got 0"),
+        ("padding", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": -1},
+         "expected padding to be an int or two ints of at least 0, got -1"),
         ("padding's name", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": "full"},
          "expected padding to be an int, two ints, 'same' or 'valid', got 'full'"),
         ("same with stride", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": "same", "stride": 2},
          "padding='same' needs stride 1, got (2, 2)"),
-        ("no taps", (1, 1, 3, 3), (1, 1, 0, 2), {}, "expected a weight with at least one channel and tap, got (1, 1, 0, 2)"),
+        ("no taps", (1, 1, 3, 3), (1, 1, 0, 2), {},
+         "expected a weight with at least one channel and tap, got (1, 1, 0, 2)"),
         ("no pixels", (1, 1, 0, 3), (1, 1, 1, 1), {}, "expected an input of at least one pixel, got (1, 1, 0, 3)"),
     ])
     yield from errors("conv2d", TypeError, [
@@ -255,7 +264,8 @@ def weight_samples(rng):
     yield Sample("worked", (g, x), settings, answers=([[[[5.0, 8.0]]]], [[[[3.0, 5.0]]]], [[[[1.0, 3.0, 2.0]]]]))
     for name, k, c, groups in [("few channels", 5, 2, 1), ("many channels", 6, 9, 1), ("groups", 4, 4, 2)]:
         yield Sample(name, (rng.normal(size=(3, k, 3, 2)), rng.normal(size=(3, c, 5, 4))),
-                     settings | {"stride": (2, 2), "padding": (1, 1), "groups": groups, "kernel_size": (3, 2)}, terms=54)
+                     settings | {"stride": (2, 2), "padding": (1, 1), "groups": groups, "kernel_size": (3, 2)},
+                     terms=54)
 
 
 CONV2D = register(Op(

@@ -38,8 +38,8 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     before, after = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
     check_groups(name, groups, weight)
     if input.shape[-3] != weight.shape[0]:
-        raise RuntimeError(f"{name}: weight {weight.shape} expects {weight.shape[0]} input channels, input {input.shape} "
-                           f"has {input.shape[-3]}")
+        raise RuntimeError(f"{name}: weight {weight.shape} expects {weight.shape[0]} input channels, "
+                           f"input {input.shape} has {input.shape[-3]}")
     channels = weight.shape[1] * groups
     if bias is not None and bias.shape != (channels,):
         raise RuntimeError(f"{name}: weight {weight.shape} with groups={groups} expects a bias of shape {(channels,)}, "
@@ -51,7 +51,8 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         for n, s, p, d, t, o in zip(input.shape[-2:], steps, before, apart, weight.shape[2:], after, strict=True)
     )
     if min(size) < 0:
-        raise RuntimeError(f"{name}: padding {before} leaves an output of {size} for input {input.shape}, weight {weight.shape}")
+        raise RuntimeError(f"{name}: padding {before} leaves an output of {size} for input {input.shape}, "
+                           f"weight {weight.shape}")
     settings = {"stride": steps, "padding": before, "dilation": apart, "groups": groups, "size": size}
     if input.ndim == 3:
         return _run(input.unsqueeze(0), weight, bias, settings).squeeze(0)
@@ -134,7 +135,8 @@ def samples(rng):
     yield from errors("conv_transpose2d", RuntimeError, [
         ("channels", (2, 3, 9, 9), (4, 3, 3, 3), {},
          "weight (4, 3, 3, 3) expects 4 input channels, input (2, 3, 9, 9) has 3"),
-        ("groups", (2, 3, 9, 9), (3, 2, 3, 3), {"groups": 2}, "groups=2 does not divide the 3 channels of weight (3, 2, 3, 3)"),
+        ("groups", (2, 3, 9, 9), (3, 2, 3, 3), {"groups": 2},
+         "groups=2 does not divide the 3 channels of weight (3, 2, 3, 3)"),
         ("output padding", (2, 3, 9, 9), (3, 2, 3, 3), {"output_padding": 2, "stride": 2},
          "output_padding (2, 2) must be less than stride (2, 2) or dilation (1, 1)"),
         ("padding", (1, 1, 2, 2), (1, 1, 2, 2), {"padding": 2},

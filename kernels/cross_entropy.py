@@ -22,7 +22,16 @@ from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import accumulator, plus, reduce
 from .mse_loss import check_reduction
 from .nll_loss import (
-    check_classes, chosen, class_dim, error_samples, finished, gradient_triton, loss_triton, per_class, shares, weighted,
+    check_classes,
+    chosen,
+    class_dim,
+    error_samples,
+    finished,
+    gradient_triton,
+    loss_triton,
+    per_class,
+    shares,
+    weighted,
 )
 from .softmax import backward_triton as softmax_backward_triton
 from .softmax import shifted, wide
@@ -54,7 +63,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
     loss = weighted(logs, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return loss
-    spread = _sum_of_classes(logs * per_class(weight, input)) * OPS["to"].function(target != ignore_index, dtype=input.dtype)
+    spread = _sum_of_classes(logs * per_class(weight, input)) * OPS["to"].function(target != ignore_index,
+                                                                                   dtype=input.dtype)
     if reduction != "none":
         spread = OPS["sum"].function(spread)
     if reduction == "mean":
@@ -178,7 +188,8 @@ def curvature_triton(grad, arrived, input, target, count, lse, *, ignore_index, 
     p = run(_probability, (_as(input, kind), lse.viewed(lambda a: np.expand_dims(a, at))), ())
     out = softmax_backward_triton(_as(grad, kind), p, dim=(at,))
     # minus each row's share of the gradient, which is all that a gradient of the likelihood holds
-    shares_ = reduce(gradient_triton(_as(arrived, kind), None, None, target, count, input.shape, ignore_index, reduction),
+    shares_ = reduce(gradient_triton(_as(arrived, kind), None, None, target, count, input.shape, ignore_index,
+                                     reduction),
                      (at,), True, plus, 0)
     return run(_negative_product, (out, shares_), (), result=input.dtype)
 
@@ -195,7 +206,8 @@ def samples(rng):
     lse = np.log([4.0, 8.0, 3.0])
     plain = {"ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0}
     ignoring = {"ignore_index": 7, "label_smoothing": 0.0}
-    yield Sample("mean", (x, t), {"reduction": "mean", **ignoring}, answers=(float(np.log(16.0 / 3.0)) / 2, 2, lse, slopes / 2))
+    yield Sample("mean", (x, t), {"reduction": "mean", **ignoring},
+                 answers=(float(np.log(16.0 / 3.0)) / 2, 2, lse, slopes / 2))
     yield Sample("sum", (x, t), {"reduction": "sum", **ignoring}, answers=(float(np.log(16.0 / 3.0)), 2, lse, slopes))
     yield Sample("none", (x, t), {"reduction": "none", **ignoring}, answers=(each, 2, lse, slopes))
     yield Sample("smoothed", (np.zeros((1, 4)), np.array([1])), {**plain, "label_smoothing": 0.5},
@@ -206,7 +218,8 @@ def samples(rng):
     yield Sample("planes", (rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))), plain, terms=40)
     yield Sample("planes, smoothed", (rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))),
                  {"ignore_index": 1, "reduction": "none", "label_smoothing": 0.1}, terms=3)
-    yield Sample("many", (rng.normal(size=(130, 10)), rng.integers(0, 10, 130)), {**plain, "label_smoothing": 0.2}, terms=130)
+    yield Sample("many", (rng.normal(size=(130, 10)), rng.integers(0, 10, 130)), {**plain, "label_smoothing": 0.2},
+                 terms=130)
     yield Sample("empty", (np.zeros((0, 3)), np.zeros(0, np.int64)), plain,
                  answers=(np.nan, 0, np.zeros(0), np.zeros((0, 3))))
     yield from error_samples("cross_entropy", x)

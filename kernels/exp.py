@@ -15,8 +15,8 @@ from ..framework.op import Grad, Op, Sample, register
 def exp(input: Tensor) -> Tensor:
     """``e ** input``; any shape, integers give floats.
 
-    >>> exp(Tensor([0.0, 1.0])).numpy()
-    array([1.       , 2.7182817], dtype=float32)
+    >>> exp(Tensor([0.0, float("-inf")])).numpy()
+    array([1., 0.], dtype=float32)
     """
     return apply(EXP, input)
 

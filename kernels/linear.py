@@ -18,9 +18,9 @@ from ..framework.op import Grad, Kernel, Op, Sample, register
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight^T + bias``: (..., I), weight (J, I) and bias (J) or None give (..., J); a weight (I) gives (...).
+    """``input @ weight^T + bias``: input (..., I), weight (J, I) and bias (J) or None give (..., J).
 
-    Raises RuntimeError where sizes or dtypes do not fit, and for bool.
+    A weight (I) gives (...).  Raises RuntimeError where sizes or dtypes do not fit, and for bool.
 
     >>> linear(Tensor([1.0, 2.0]), Tensor([[3.0, 4.0], [5.0, 6.0]]), Tensor([0.5, 0.0])).numpy()
     array([11.5, 17. ], dtype=float32)
@@ -52,8 +52,8 @@ def _check(input, weight, bias):
         raise RuntimeError(f"linear: expected input (..., I) and weight (J, I), got {input.shape} and {weight.shape}")
     shape = input.shape[:-1] + weight.shape[:-1]
     if bias is not None and not _broadcasts(bias.shape, shape):
-        raise RuntimeError(f"linear: expected a bias {weight.shape[:-1]}, or one that broadcasts to the output {shape}, "
-                           f"got {bias.shape}")
+        raise RuntimeError(f"linear: expected a bias {weight.shape[:-1]}, or one that broadcasts to the output "
+                           f"{shape}, got {bias.shape}")
 
 
 def _broadcasts(own, shape):
@@ -119,7 +119,8 @@ def samples(rng):
     yield Sample("misfit", (np.zeros((2, 3)), np.zeros((4, 2))),
                  raises=(RuntimeError, "linear: expected input (..., I) and weight (J, I), got (2, 3) and (4, 2)"))
     yield Sample("bias", (np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(5)),
-                 raises=(RuntimeError, "linear: expected a bias (4,), or one that broadcasts to the output (2, 4), got (5,)"))
+                 raises=(RuntimeError, "linear: expected a bias (4,), or one that broadcasts to the output (2, 4), "
+                                       "got (5,)"))
     yield Sample("bool", (np.zeros((2, 3), bool), np.zeros((4, 3), bool)), dtypes=(),
                  raises=(RuntimeError, "linear: bool has no product of matrices; use .to() first"))
     yield Sample("dtypes", (np.zeros((2, 3), np.float32), np.zeros((4, 3))), dtypes=(),
@@ -131,8 +132,8 @@ def bias_samples(rng):
     yield Sample("worked", (x, w, np.array([0.5, -1.0])),
                  answers=([[11.5, 16.0]], [[8.0, 10.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 1.0]))
     for shape, out in [((6, 5), 3), ((2, 3, 4), 5), ((70, 66), 65), ((0, 3), 2), ((3, 0), 2)]:
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.normal(size=(out, shape[-1])), rng.normal(size=out)),
-                     terms=max(shape[0], shape[-1], out))
+        arrays = rng.normal(size=shape), rng.normal(size=(out, shape[-1])), rng.normal(size=out)
+        yield Sample(f"shape {shape}", arrays, terms=max(shape[0], shape[-1], out))
 
 
 # grad @ weight and input @ grad^T: the products behind both rows' gradients

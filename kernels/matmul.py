@@ -47,7 +47,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     try:
         np.broadcast_shapes(input.shape[:-2], other.shape[:-2])
     except ValueError:
-        raise RuntimeError(f"matmul: leading dimensions {input.shape[:-2]} and {other.shape[:-2]} do not broadcast") from None
+        raise RuntimeError(f"matmul: leading dimensions {input.shape[:-2]} and {other.shape[:-2]} "
+                           "do not broadcast") from None
     return apply(MATMUL, input, other)
 
 
@@ -102,12 +103,16 @@ TRANSPOSED_TIMES = {"transposed": (False, True), "swapped": True}  # factor^T @ 
 def _grad_of_grad(call):
     """With g, f the operands, transposed as told: out = g f gives grad_g = grad f^T; the rest is bookkeeping."""
     (g, f), swapped = call.settings["transposed"], call.settings["swapped"]
-    return {"transposed": (True, f), "swapped": not swapped} if g else {"transposed": (False, not f), "swapped": swapped}
+    if g:
+        return {"transposed": (True, f), "swapped": not swapped}
+    return {"transposed": (False, not f), "swapped": swapped}
 
 
 def _grad_of_factor(call):
     (g, f), swapped = call.settings["transposed"], call.settings["swapped"]
-    return {"transposed": (True, g), "swapped": swapped} if f else {"transposed": (False, not g), "swapped": not swapped}
+    if f:
+        return {"transposed": (True, g), "swapped": swapped}
+    return {"transposed": (False, not g), "swapped": not swapped}
 
 
 def product_row(name, kernel, function, samples):
@@ -127,17 +132,21 @@ def product_row(name, kernel, function, samples):
 
 def samples(rng):
     a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
-    yield Sample("worked", (a, b), answers=([[19.0, 22.0], [43.0, 50.0]], [[11.0, 15.0], [11.0, 15.0]], [[4.0, 4.0], [6.0, 6.0]]))
+    yield Sample("worked", (a, b), answers=(
+        [[19.0, 22.0], [43.0, 50.0]], [[11.0, 15.0], [11.0, 15.0]], [[4.0, 4.0], [6.0, 6.0]]))
     yield Sample("integers", (np.array([[1, -2]]), np.array([[3], [4]])), answers=([[-5]],), dtypes=())
-    yield Sample("wraps", (np.array([[100, 100]], np.int8), np.array([[2], [1]], np.int8)), answers=([[44]],), dtypes=())
-    for x, y in [((5, 7), (7, 3)), ((2, 3, 4), (2, 4, 5)), ((3, 1, 2, 4), (5, 4, 3)), ((2, 3), (4, 3, 2)), ((65, 70), (70, 66))]:
+    narrow = np.array([[100, 100]], np.int8), np.array([[2], [1]], np.int8)
+    yield Sample("wraps", narrow, answers=([[44]],), dtypes=())
+    for x, y in [((5, 7), (7, 3)), ((2, 3, 4), (2, 4, 5)), ((3, 1, 2, 4), (5, 4, 3)), ((2, 3), (4, 3, 2)),
+                 ((65, 70), (70, 66))]:
         yield Sample(f"shapes {x} {y}", (rng.normal(size=x), rng.normal(size=y)), terms=max(x[-1], x[-2], y[-1]) * 4)
     yield Sample("long sum", (rng.normal(size=(2, 1100)), rng.normal(size=(1100, 3))), terms=1100)
     yield Sample("strided", (rng.normal(size=(8, 6))[::-2, ::2], rng.normal(size=(5, 3)).T), terms=5)
     for x, y in [((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 4))]:
         yield Sample(f"empty {x} {y}", (np.zeros(x), np.zeros(y)))
     yield Sample("misfit", (np.zeros((2, 3)), np.zeros((2, 3))),
-                 raises=(RuntimeError, "matmul: expected (..., M, K) and (..., K, N), got (2, 3) and (2, 3): K is 3 and 2"))
+                 raises=(RuntimeError, "matmul: expected (..., M, K) and (..., K, N), got (2, 3) and (2, 3): "
+                                       "K is 3 and 2"))
     yield Sample("batches", (np.zeros((2, 3, 4)), np.zeros((5, 4, 3))),
                  raises=(RuntimeError, "matmul: leading dimensions (2,) and (5,) do not broadcast"))
     yield Sample("0-d", (np.zeros(()), np.zeros((2, 2))),

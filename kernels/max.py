@@ -21,7 +21,16 @@ from ..framework.language import reduce as fold
 from ..framework.launch import cast, launch
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import (
-    accumulator, blocks, dims_of, kept_dims, plus, reduce, result_shape, row_offset, rows_and_columns, spread_over,
+    accumulator,
+    blocks,
+    dims_of,
+    kept_dims,
+    plus,
+    reduce,
+    result_shape,
+    row_offset,
+    rows_and_columns,
+    spread_over,
 )
 from .sum import with_shape, without_shape
 
@@ -105,7 +114,8 @@ def _ties_numpy(input, output):
 
 def backward_numpy(grad, input, output, *, dim, keepdim):
     tied = _ties_numpy(input, kept_dims(output, dim, keepdim))
-    share = _exact(kept_dims(grad, dim, keepdim)) / np.add.reduce(tied, axis=dim, dtype=accumulator(grad.dtype), keepdims=True)
+    share = _exact(kept_dims(grad, dim, keepdim)) / np.add.reduce(tied, axis=dim, dtype=accumulator(grad.dtype),
+                                                                  keepdims=True)
     return np.where(tied, share.astype(grad.dtype, copy=False), grad.dtype.type(0))
 
 
@@ -114,7 +124,8 @@ def average_numpy(grad, input, output, *, dim, keepdim):
     tied = _ties_numpy(input, kept_dims(output, dim, keepdim))
     kind = accumulator(grad.dtype)
     total = np.add.reduce(np.where(tied, _exact(grad), kind.type(0)), axis=dim, keepdims=keepdim)
-    return np.asarray(total / np.add.reduce(tied, axis=dim, dtype=kind, keepdims=keepdim)).astype(grad.dtype, copy=False)
+    return np.asarray(total / np.add.reduce(tied, axis=dim, dtype=kind, keepdims=keepdim)).astype(grad.dtype,
+                                                                                                  copy=False)
 
 
 @jit
@@ -216,7 +227,8 @@ def first_higher(a, i, b, j):
 
 
 @jit
-def _along(values_ptr, indices_ptr, in_ptr, places_ptr, M, R, per_split, identity, nowhere, kept_shape, kept_strides, shape,
+def _along(values_ptr, indices_ptr, in_ptr, places_ptr, M, R, per_split, identity, nowhere, kept_shape,
+           kept_strides, shape,
            strides, COMBINE: tl.constexpr, KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr,
            BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
     # in: M rows of R elements, any strides · places: likewise, their numbers, or None for 0 to R - 1
@@ -271,12 +283,15 @@ def find(input, dims, keepdim, combine, sign, values=True):
     firsts = (best, place) if splits == 1 else (
         empty_like(input, (splits, M), kind), empty_like(input, (splits, M), place.dtype)
     )
-    launch(_along, (rows, splits), *firsts, input, None, M, R, per_split, worst, nowhere, kept, kept_steps, columns, steps,
-           COMBINE=combine, KEPT_KIND=kept_kind, KIND=column_kind, AXIS=0 if across else 1, BLOCK_M=block_m, BLOCK_R=block_r)
+    launch(_along, (rows, splits), *firsts, input, None, M, R, per_split, worst, nowhere, kept, kept_steps, columns,
+           steps,
+           COMBINE=combine, KEPT_KIND=kept_kind, KIND=column_kind, AXIS=0 if across else 1, BLOCK_M=block_m,
+           BLOCK_R=block_r)
     if splits > 1:
         # one program per BLOCK_M rows, (splits, M) folded down its columns
         block_m, block_r = blocks(M, splits, input.backend, across=True)
-        launch(_along, (cdiv(M, block_m), 1), best, place, *firsts, M, splits, splits, worst, nowhere, (M,), (1,), (splits,),
+        launch(_along, (cdiv(M, block_m), 1), best, place, *firsts, M, splits, splits, worst, nowhere, (M,), (1,),
+               (splits,),
                (M,), COMBINE=combine, KEPT_KIND="contiguous", KIND="strided", AXIS=0, BLOCK_M=block_m, BLOCK_R=block_r)
     return best, place
 
@@ -319,7 +334,8 @@ def place_triton(grad, indices, *, dim, keepdim, shape):
     )
     inner = int(np.prod(shape[dim[0] + 1:], dtype=np.int64))
     block = out.backend.block_size(n)
-    launch(_place, (cdiv(n, block),), out, grad, indices, n, inner, shape[dim[0]], merged, grad_steps, index_steps, BLOCK=block)
+    launch(_place, (cdiv(n, block),), out, grad, indices, n, inner, shape[dim[0]], merged, grad_steps, index_steps,
+           BLOCK=block)
     return out
 
 
@@ -334,7 +350,8 @@ def pick_triton(input, indices, *, dim, keepdim):
     )
     n = out.size
     block = out.backend.block_size(n)
-    launch(_pick, (cdiv(n, block),), out, input, indices, n, input.strides[dim[0]], merged, in_steps, index_steps, BLOCK=block)
+    launch(_pick, (cdiv(n, block),), out, input, indices, n, input.strides[dim[0]], merged, in_steps, index_steps,
+           BLOCK=block)
     return out if keepdim else out.viewed(lambda a: np.squeeze(a, dim))
 
 
@@ -358,7 +375,8 @@ def samples(rng):
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
     yield Sample("outer and inner", (apart(rng, (3, 4, 5)),), {"dim": (0, 2), "keepdim": False})
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
-    yield Sample("empty", (np.zeros((0,)),), raises=(RuntimeError, "max: an input of shape (0,) has no elements to choose from"))
+    yield Sample("empty", (np.zeros((0,)),), raises=(RuntimeError,
+                                                     "max: an input of shape (0,) has no elements to choose from"))
     yield Sample("empty dim", (np.zeros((0, 3)),), {"dim": 0},
                  raises=(IndexError, "max: dim 0 of the input (0, 3) has no elements to choose from"))
     yield Sample("out of range", (x,), {"dim": 2},
@@ -371,7 +389,8 @@ def along_samples(rng):
     x = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, 0.0]])
     yield Sample("worked", (x,), {"dim": (1,), "keepdim": False},
                  answers=([3.0, 2.0], [1, 0], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
-    yield Sample("nan", (np.array([[1.0, np.nan, np.nan], [-np.inf, -np.inf, -np.inf]]),), {"dim": (1,), "keepdim": True},
+    yield Sample("nan", (np.array([[1.0, np.nan, np.nan], [-np.inf, -np.inf, -np.inf]]),),
+                 {"dim": (1,), "keepdim": True},
                  answers=([[np.nan], [-np.inf]], [[1], [0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
     yield Sample("integers", (np.array([[5, 7, 7], [-8, -9, -8]], np.int32),), {"dim": (1,), "keepdim": False},
                  answers=([7, -8], [1, 0]), dtypes=())

@@ -84,7 +84,8 @@ def backward_numpy(grad, indices, *, size, kernel_size, stride, padding, dilatio
     if np.min(indices, initial=0) < 0:
         grad, indices = np.where(indices < 0, grad.dtype.type(0), grad), np.maximum(indices, 0)
     places = (indices.reshape(images, windows) + np.arange(0, images * plane, plane)[:, None]).reshape(-1)
-    if padding == (0, 0) and all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel_size, strict=True)):  # windows do not overlap
+    apart = all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel_size, strict=True))
+    if apart and padding == (0, 0):  # no place is taken twice
         flat = np.zeros(images * plane, grad.dtype)
         flat[places] = grad.reshape(-1)
     else:
@@ -130,9 +131,9 @@ def _forward(out_ptr, index_ptr, in_ptr, n_out, least, C, H, W, OH, OW, strides,
 
 
 @jit
-def _backward(out_ptr, grad_ptr, index_ptr, n_out, number, C, H, W, OH, OW, grad_strides, index_strides, KH: tl.constexpr,
-              KW: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr,
-              DW: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _backward(out_ptr, grad_ptr, index_ptr, n_out, number, C, H, W, OH, OW, grad_strides, index_strides,
+              KH: tl.constexpr, KW: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr,
+              PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr):
     # grad, index (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last
     # one program per BLOCK pixels; each collects from the windows that it lies in, so nothing is added atomically
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -154,7 +155,8 @@ def _backward(out_ptr, grad_ptr, index_ptr, n_out, number, C, H, W, OH, OW, grad
 
 
 @jit
-def _gather(out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_strides, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _gather(out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_strides, LAST: tl.constexpr,
+            BLOCK: tl.constexpr):
     # in (N, C, H, W), index (N, C, OH, OW), any strides · out as index, row-major or channels-last
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -179,7 +181,8 @@ def forward_triton(input, *, kernel_size, stride, padding, dilation, ceil_mode):
     x = window.batched(input)
     block = input.backend.block_size(out.size)
     # one program per BLOCK windows
-    launch(_forward, (cdiv(out.size, block),), out, indices, x, out.size, work.type(_least(work)), *x.shape[1:], *size, x.strides,
+    launch(_forward, (cdiv(out.size, block),), out, indices, x, out.size, work.type(_least(work)), *x.shape[1:], *size,
+           x.strides,
            **_taps(kernel_size, stride, padding, dilation), LAST=window.channels_last(input), BLOCK=block)
     return out, indices
 
@@ -190,7 +193,8 @@ def backward_triton(grad, indices, *, size, kernel_size, stride, padding, dilati
     g, index = window.batched(grad), window.batched(indices)
     block = grad.backend.block_size(out.size)
     # one program per BLOCK pixels
-    launch(_backward, (cdiv(out.size, block),), out, g, index, out.size, work.type(0), g.shape[1], *size, *g.shape[2:], g.strides,
+    launch(_backward, (cdiv(out.size, block),), out, g, index, out.size, work.type(0), g.shape[1], *size, *g.shape[2:],
+           g.strides,
            index.strides, **_taps(kernel_size, stride, padding, dilation), LAST=window.channels_last(grad), BLOCK=block)
     return out
 
@@ -200,7 +204,8 @@ def gather_triton(input, indices, *, size, kernel_size, stride, padding, dilatio
     x, index = window.batched(input), window.batched(indices)
     block = input.backend.block_size(out.size)
     # one program per BLOCK windows
-    launch(_gather, (cdiv(out.size, block),), out, x, index, out.size, index.shape[1], size[1], *index.shape[2:], x.strides,
+    launch(_gather, (cdiv(out.size, block),), out, x, index, out.size, index.shape[1], size[1], *index.shape[2:],
+           x.strides,
            index.strides, LAST=window.channels_last(input), BLOCK=block)
     return out
 
@@ -214,28 +219,35 @@ def _settings(kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     def two(v):
         return v if isinstance(v, tuple) else (v, v)
 
-    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride), "padding": two(padding),
+    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride),
+            "padding": two(padding),
             "dilation": two(dilation), "ceil_mode": ceil_mode}
 
 
 def samples(rng):
     x = np.array([[[1.0, 5.0, 2.0], [3.0, 4.0, 6.0], [0.0, 7.0, 6.0]]])
     yield Sample("worked", (x,), _settings(2, 1),
-                 answers=([[[5.0, 6.0], [7.0, 7.0]]], [[[1, 5], [7, 7]]], [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 2.0, 0.0]]]))
+                 answers=([[[5.0, 6.0], [7.0, 7.0]]], [[[1, 5], [7, 7]]],
+                          [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 2.0, 0.0]]]))
     yield Sample("padded", (-x,), _settings(3, 2, 1),
-                 answers=([[[-1.0, -2.0], [0.0, -4.0]]], [[[0, 2], [6, 4]]], [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]]))
+                 answers=([[[-1.0, -2.0], [0.0, -4.0]]], [[[0, 2], [6, 4]]],
+                          [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]]))
     yield Sample("ties", (np.ones((1, 1, 2, 4)),), _settings(2),
                  answers=([[[[1.0, 1.0]]]], [[[[0, 2]]]], [[[[1.0, 0.0, 1.0, 0.0], [0.0] * 4]]]))
     nan, low = np.nan, -np.inf
     yield Sample("not a number", (np.array([[[1.0, nan, 3.0], [nan, 2.0, low], [5.0, low, low]]]),), _settings(2, 1),
-                 answers=([[[nan, nan], [nan, 2.0]]], [[[3, 1], [3, 4]]], [[[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
+                 answers=([[[nan, nan], [nan, 2.0]]], [[[3, 1], [3, 4]]],
+                          [[[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
     yield Sample("lowest", (np.full((1, 3, 3), low),), _settings(2, 2, 1, 2),
                  answers=([[[low] * 2] * 2], [[[4, 4], [4, 4]]], [[[0.0] * 3, [0.0, 4.0, 0.0], [0.0] * 3]]))
-    yield Sample("nothing inside", (np.array([[[3.0]]]),), _settings(2, 1, 1, 2), answers=([[[low]]], [[[-1]]], [[[0.0]]]))
+    yield Sample("nothing inside", (np.array([[[3.0]]]),), _settings(2, 1, 1, 2),
+                 answers=([[[low]]], [[[-1]]], [[[0.0]]]))
     yield Sample("integers", (np.array([[[-9, -7], [-8, -6]]]),), _settings(2), answers=([[[-6]]], [[[3]]]), dtypes=())
     for shape, settings in [
-        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)), ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0), (2, 1))),
-        ((2, 7, 5), _settings(3, 2, ceil_mode=True)), ((2, 1, 5, 5), _settings(2, 3, ceil_mode=True)), ((0, 2, 4, 4), _settings(2)),
+        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)),
+        ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0), (2, 1))),
+        ((2, 7, 5), _settings(3, 2, ceil_mode=True)), ((2, 1, 5, 5), _settings(2, 3, ceil_mode=True)),
+        ((0, 2, 4, 4), _settings(2)),
     ]:
         yield Sample(f"shape {shape}", (_distinct(rng, shape),), settings)
     yield Sample("channels last", (_distinct(rng, (2, 5, 6, 3)).transpose(0, 3, 1, 2),), _settings(3, 2, 1))
@@ -244,12 +256,15 @@ def samples(rng):
 
     image = np.zeros((1, 3, 6, 6))
     yield Sample("two dimensions", (np.zeros((6, 6)),), {"kernel_size": 2}, raises=(
-        RuntimeError, "max_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
+        RuntimeError,
+        "max_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
     yield Sample("too much padding", (image,), {"kernel_size": 3, "padding": 2}, raises=(
-        RuntimeError, "max_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
+        RuntimeError,
+        "max_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
     yield Sample("too large", (image,), {"kernel_size": (7, 1)}, raises=(
-        RuntimeError, "max_pool2d: kernel_size (7, 1) with padding (0, 0) and dilation (1, 1) leaves an output of (0, 6) from an input "
-                      "of (1, 3, 6, 6)"))
+        RuntimeError,
+        "max_pool2d: kernel_size (7, 1) with padding (0, 0) and dilation (1, 1) leaves an output of (0, 6) from "
+        "an input of (1, 3, 6, 6)"))
     yield Sample("no stride", (image,), {"kernel_size": 2, "stride": 0}, raises=(
         RuntimeError, "max_pool2d: stride must be greater than zero, got (0, 0)"))
     yield Sample("three sizes", (image,), {"kernel_size": (2, 2, 2)}, raises=(

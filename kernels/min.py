@@ -92,7 +92,8 @@ def samples(rng):
                  answers=([3, 2**62],), dtypes=())
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
-    yield Sample("empty", (np.zeros((2, 0)),), raises=(RuntimeError, "min: an input of shape (2, 0) has no elements to choose from"))
+    yield Sample("empty", (np.zeros((2, 0)),), raises=(RuntimeError,
+                                                       "min: an input of shape (2, 0) has no elements to choose from"))
     yield Sample("empty dim", (np.zeros((0, 3)),), {"dim": 0},
                  raises=(IndexError, "min: dim 0 of the input (0, 3) has no elements to choose from"))
 

@@ -37,7 +37,8 @@ def forward_triton(input, mat2):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])), answers=([[11.0]], [[3.0, 4.0]], [[1.0], [2.0]]))
+    yield Sample("worked", (np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])),
+                 answers=([[11.0]], [[3.0, 4.0]], [[1.0], [2.0]]))
     yield Sample("odd sizes", (rng.normal(size=(17, 33)), rng.normal(size=(33, 5))), terms=33)
     yield Sample("transposed", (rng.normal(size=(9, 4)).T, rng.normal(size=(3, 9)).T), terms=9)
     yield Sample("empty", (np.zeros((3, 0)), np.zeros((0, 2))))

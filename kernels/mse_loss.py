@@ -117,7 +117,8 @@ def samples(rng):
     yield Sample("of nothing", (np.zeros((0, 2)), np.zeros((0, 2))), {"reduction": "mean"},
                  answers=(np.nan, np.zeros((0, 2)), np.zeros((0, 2))))
     for reduction in REDUCTIONS:
-        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.normal(size=(17, 9))), {"reduction": reduction}, terms=153)
+        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.normal(size=(17, 9))),
+                     {"reduction": reduction}, terms=153)
     yield Sample("broadcast", (rng.normal(size=(7, 1)), rng.normal(size=(1, 5))), {"reduction": "mean"}, terms=35)
     yield Sample("row", (rng.normal(size=(7, 5)), rng.normal(size=(5,))), {"reduction": "none"}, terms=7)
     yield Sample("0-d", (rng.normal(size=()), rng.normal(size=())), {"reduction": "mean"})

@@ -153,7 +153,8 @@ def again_numpy(input, target, count, *, ignore_index, reduction):
 
 
 @jit
-def _rows(out_ptr, counts_ptr, lse_ptr, in_ptr, target_ptr, M, C, low, ignore_index, smoothing, kept_shape, kept_strides,
+def _rows(out_ptr, counts_ptr, lse_ptr, in_ptr, target_ptr, M, C, low, ignore_index, smoothing, kept_shape,
+          kept_strides,
           target_strides, shape, strides, LOGITS: tl.constexpr, EACH: tl.constexpr, KEPT_KIND: tl.constexpr,
           KIND: tl.constexpr, AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):
     # in: M rows of C classes, any strides · target: M, any strides · lse (M,), for LOGITS
@@ -238,8 +239,10 @@ def loss_triton(input, target, ignore_index, reduction, logits, smoothing=0.0):
     counts = empty_like(input, (P,), count.dtype)
     launch(_rows, (P,), sums, counts, lse, input, target, M, C, number(float("-inf")), np.int64(ignore_index),
            number(smoothing) if smoothing else None, kept, kept_steps[0], kept_steps[1], columns, steps[0],
-           LOGITS=logits, EACH=each, KEPT_KIND=kept_kind, KIND=kind, AXIS=0 if across else 1, BLOCK_M=block_m, BLOCK_C=block_c)
-    launch(_finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=reduction == "mean", BLOCK=_FINISH)
+           LOGITS=logits, EACH=each, KEPT_KIND=kept_kind, KIND=kind, AXIS=0 if across else 1, BLOCK_M=block_m,
+           BLOCK_C=block_c)
+    launch(_finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=reduction == "mean",
+           BLOCK=_FINISH)
     return out, count, lse
 
 
@@ -253,8 +256,10 @@ def again_triton(input, target, count, *, ignore_index, reduction):
 
 @jit
 def _backward(out_ptr, grad_ptr, in_ptr, lse_ptr, target_ptr, count_ptr, M, C, low, ignore_index, smoothing, kept_shape,
-              kept_strides, grad_strides, target_strides, out_kept_strides, shape, strides, out_strides, LOGITS: tl.constexpr,
-              KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):
+              kept_strides, grad_strides, target_strides, out_kept_strides, shape, strides, out_strides,
+              LOGITS: tl.constexpr,
+              KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr, BLOCK_M: tl.constexpr,
+              BLOCK_C: tl.constexpr):
     # in, out: M rows of C classes, any strides (in, lse (M,) for LOGITS) · target, grad (None for ones): M, any strides
     # count (): what the gradients are divided by, or None
     # one program per BLOCK_M rows and BLOCK_C of their classes
@@ -272,7 +277,8 @@ def _backward(out_ptr, grad_ptr, in_ptr, lse_ptr, target_ptr, count_ptr, M, C, l
     hit = tl.expand_dims(target, AXIS) == tl.expand_dims(c, 1 - AXIS)
     if LOGITS:
         at = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, kept_strides), AXIS)
-        x = widen(tl.load(in_ptr + (at + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0))
+        x = widen(tl.load(in_ptr + (at + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)), mask=mask,
+                          other=0.0))
         lse = tl.load(lse_ptr + m, mask=m < M, other=0.0)
         p = tl.exp(x - tl.expand_dims(lse, AXIS))
         if smoothing is not None:
@@ -302,7 +308,8 @@ def gradient_triton(grad, input, lse, target, count, shape, ignore_index, reduct
     M, C = lse.size if input is not None else target.size, shape[at]
     block_m, block_c = blocks(M, C, out.backend, across=across)
     launch(_backward, (cdiv(M, block_m), cdiv(C, block_c)), out, grad, input, lse, target,
-           count if reduction == "mean" else None, M, C, number(0), np.int64(ignore_index), number(smoothing) if smoothing else None,
+           count if reduction == "mean" else None, M, C, number(0), np.int64(ignore_index),
+           number(smoothing) if smoothing else None,
            kept, kept_steps[0], kept_steps[-2], kept_steps[-1], kept_steps[len(arrays) - 1], columns, steps[0],
            steps[len(arrays) - 1], LOGITS=input is not None, KEPT_KIND=kept_kind, KIND=kind, AXIS=0 if across else 1,
            BLOCK_M=block_m, BLOCK_C=block_c)

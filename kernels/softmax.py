@@ -139,7 +139,8 @@ def _backward(out_ptr, grad_ptr, y_ptr, M, R, low, kept_shape, kept_strides, sha
     for start in range(0, R, BLOCK_R):
         r = start + tl.arange(0, BLOCK_R)
         mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0))
+        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)),
+                          mask=mask, other=0.0))
         if not LOG:
             at = y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)
             g = g * widen(tl.load(y_ptr + at, mask=mask, other=0.0))
@@ -148,8 +149,10 @@ def _backward(out_ptr, grad_ptr, y_ptr, M, R, low, kept_shape, kept_strides, sha
     for start in range(0, R, BLOCK_R):
         r = start + tl.arange(0, BLOCK_R)
         mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0))
-        y = widen(tl.load(y_ptr + (y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)), mask=mask, other=0.0))
+        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)),
+                          mask=mask, other=0.0))
+        y = widen(tl.load(y_ptr + (y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)),
+                          mask=mask, other=0.0))
         if LOG:
             out = g - tl.exp(y) * total
         else:
@@ -172,7 +175,8 @@ def _rowwise(kernel, arrays, dim, log):
     block_m, block_r = blocks(M, R, first.backend, across=across)
     launch(kernel, (cdiv(M, block_m),), out, *arrays, M, R, _number(accumulator(first.dtype))(float("-inf")), kept,
            kept_steps[0], columns, steps[0], *(s for pair in zip(kept_steps[1:], steps[1:], strict=True) for s in pair),
-           LOG=log, KEPT_KIND=common(kept_kinds), KIND=common(kinds), AXIS=0 if across else 1, BLOCK_M=block_m, BLOCK_R=block_r)
+           LOG=log, KEPT_KIND=common(kept_kinds), KIND=common(kinds), AXIS=0 if across else 1, BLOCK_M=block_m,
+           BLOCK_R=block_r)
     return out
 
 
@@ -228,7 +232,8 @@ def curvature_triton(grad, arrived, output, *, dim):
 def samples(rng):
     x = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
     yield Sample("worked", (x,), {"dim": (1,)}, answers=([[0.25, 0.75], [0.5, 0.5]], np.zeros((2, 2))))
-    yield Sample("large", (np.array([1000.0, 1000.0, -np.inf]),), {"dim": (0,)}, answers=([0.5, 0.5, 0.0], [0.0, 0.0, 0.0]))
+    yield Sample("large", (np.array([1000.0, 1000.0, -np.inf]),), {"dim": (0,)},
+                 answers=([0.5, 0.5, 0.0], [0.0, 0.0, 0.0]))
     yield Sample("undefined", (np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]),), {"dim": (1,)},
                  answers=(np.full((3, 2), np.nan),))
     yield Sample("rows", (rng.normal(size=(5, 10)),), {"dim": (1,)}, terms=10)

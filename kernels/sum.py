@@ -64,8 +64,10 @@ def samples(rng):
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     yield Sample("worked", (x,), {"dim": (1,), "keepdim": False}, answers=([3.0, 7.0], [[1.0, 1.0], [1.0, 1.0]]))
     yield Sample("all", (x,), {"dim": (0, 1), "keepdim": True}, answers=([[10.0]], [[1.0, 1.0], [1.0, 1.0]]))
-    yield Sample("nothing", (np.zeros((0, 2)),), {"dim": (0,), "keepdim": False}, answers=([0.0, 0.0], np.zeros((0, 2))))
-    yield Sample("integers", (np.array([100, 100], np.int8),), {"dim": (0,), "keepdim": False}, answers=(200,), dtypes=())
+    yield Sample("nothing", (np.zeros((0, 2)),), {"dim": (0,), "keepdim": False},
+                 answers=([0.0, 0.0], np.zeros((0, 2))))
+    yield Sample("integers", (np.array([100, 100], np.int8),), {"dim": (0,), "keepdim": False}, answers=(200,),
+                 dtypes=())
     yield Sample("bool", (np.array([True, False, True]),), {"dim": (0,), "keepdim": False}, answers=(2,), dtypes=())
     yield Sample("rows", (rng.normal(size=(5, 37)),), {"dim": (1,), "keepdim": True}, terms=37)
     yield Sample("columns", (rng.normal(size=(37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
@@ -75,7 +77,8 @@ def samples(rng):
     yield Sample("long", (rng.normal(size=(3001,)),), {"dim": (0,), "keepdim": False}, terms=3001)
     yield Sample("out of range", (x,), {"dim": 2},
                  raises=(IndexError, "sum: dim 2 is out of range for 2 dimensions: expected -2 to 1"))
-    yield Sample("twice", (x,), {"dim": (0, -2)}, raises=(RuntimeError, "sum: dim 0 is named more than once in (0, -2)"))
+    yield Sample("twice", (x,), {"dim": (0, -2)}, raises=(RuntimeError,
+                                                          "sum: dim 0 is named more than once in (0, -2)"))
     yield Sample("no int", (x,), {"dim": 1.0}, raises=(TypeError, "sum: expected dim to be an int or several, got 1.0"))
 
 

@@ -152,7 +152,8 @@ def samples(rng):
     yield Sample("correction beyond n", (np.array([2.0, 3.0]),), {"dim": (0,), "keepdim": False, "correction": 3},
                  answers=(np.inf,))
     yield Sample("rows", (rng.normal(size=(5, 37)),), {"dim": (1,), "keepdim": True, "correction": 1}, terms=37)
-    yield Sample("outer and inner", (rng.normal(size=(3, 4, 5)),), {"dim": (0, 2), "keepdim": False, "correction": 0}, terms=15)
+    yield Sample("outer and inner", (rng.normal(size=(3, 4, 5)),),
+                 {"dim": (0, 2), "keepdim": False, "correction": 0}, terms=15)
     yield Sample("far from 0", (np.array([1e8 + 1, 1e8 + 3]),), {"dim": (0,), "keepdim": False, "correction": 1},
                  answers=(2.0, [-2.0, 2.0]), dtypes=("float64",))
     yield Sample("integers", (np.array([1, 2]),), raises=(RuntimeError, "var: expected a floating dtype, got int64"))
