@@ -557,8 +557,13 @@ def _alias(op: Op, inputs: Any, output: Tensor) -> None:
     """Note what a call shares or changes: a view shares its input's storage, a written input's version moves."""
     if op.writes:
         _bump(op, inputs)
-    base = inputs[0]
-    if op.view and _share_memory(output.array, base.array):  # reshape is a view only where strides allow
+    if op.view:
+        _share(inputs[0], output)
+
+
+def _share(base: Tensor, output: Tensor) -> None:
+    """Let a view have its input's storage; reshape is one only where strides allow."""
+    if _share_memory(output.array, base.array):
         output._storage = storage = base.storage
         output.origin = (base if base.origin is None else base.origin[0], storage.rewrites)
 
@@ -688,9 +693,11 @@ def _keep(plan: Plan, inputs: Any, outputs: Any) -> list[Any]:
 def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, edges: list[Any], shapes: list[Any],
              settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
     tensors = tuple(wrap(o if isinstance(o, (np.ndarray, DeviceArray)) else np.asarray(o)) for o in outs)
-    if op.aliases:
-        for t in tensors if op.view else tensors[:1]:
-            _alias(op, inputs, t)
+    if op.writes:
+        _bump(op, inputs)
+    if op.view:
+        for t in tensors:
+            _share(inputs[0], t)
     if wanted and mode.recording:
         plan = op.plan(wanted)
         count = min(op.differentiable, len(tensors))

@@ -5,6 +5,7 @@
     exponential  out = -ln(u) / rate
     random       out = an integer of low, ..., high - 1
     bernoulli    out = 1 where w < input * 2**32, else 0;  w are 32 random bits
+    bernoulli_fill    out = 1 where w < p * 2**32, else 0
 
 Bits are counted over the logical elements, so the same seed gives the same numbers on every device and in every
 layout; how they become numbers is said in ``framework/random.py``.  No row depends on its input but for the shape, and
