@@ -108,13 +108,14 @@ def check_operands(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) 
 
 
 def check_groups(op: str, groups: int, weight: Tensor) -> None:
-    """Raise TypeError unless ``groups`` is an int, RuntimeError unless it is positive and divides weight's first size."""
+    """Raise TypeError unless ``groups`` is an int, RuntimeError unless it divides weight's first size."""
     if not isinstance(groups, (int, np.integer)) or isinstance(groups, bool):
         raise TypeError(f"{op}: expected groups to be an int, got {groups!r}")
     if groups < 1:
         raise RuntimeError(f"{op}: expected groups to be at least 1, got {groups}")
     if weight.shape[0] % groups:
-        raise RuntimeError(f"{op}: groups={groups} does not divide the {weight.shape[0]} channels of weight {weight.shape}")
+        raise RuntimeError(f"{op}: groups={groups} does not divide the {weight.shape[0]} channels of weight "
+                           f"{weight.shape}")
 
 
 def forward_numpy(input, weight, *, stride, padding, dilation, groups, size):
@@ -165,7 +166,8 @@ def channels(call):
 
 
 INPUT = Grad(of=("input",), keeps=("weight",), op="conv_transpose2d", settings=settings_for(size="input"))
-WEIGHT = Grad(of=("weight",), keeps=("input",), op="conv2d_weight_backward", settings=settings_for(kernel_size="weight"))
+WEIGHT = Grad(of=("weight",), keeps=("input",), op="conv2d_weight_backward",
+              settings=settings_for(kernel_size="weight"))
 BIAS = Grad(of=("bias",), keeps=(), op="sum", settings=channels)
 
 

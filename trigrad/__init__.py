@@ -157,3 +157,5 @@ from .kernels.tril import tril as tril
 from .kernels.tril import triu as triu
 from .kernels.var import var as var
 from .kernels.where import where as where
+from .framework.random import get_rng_state as get_rng_state
+from .framework.random import set_rng_state as set_rng_state
