@@ -76,7 +76,7 @@ def in_place(name: str) -> Callable[..., Any]:
 
 
 def _scaled(name: str) -> Callable[..., Any]:
-    """Adding or subtracting ``alpha * other`` in place."""
+    """Adding ``alpha * other`` in place, for a row that has no such setting."""
 
     def call(self: Any, other: Any, *, alpha: Any = 1) -> Any:
         return self._into(OPS[name], other if alpha == 1 else other * alpha)
@@ -96,18 +96,32 @@ def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
     return call
 
 
+apply: Any = None  # the gate: tensor.py, which imports this file, puts it here
+
+
+def _arithmetic(name: str, reflected: bool = False) -> Callable[..., Any]:
+    """An operator whose public function only calls the row: straight to the gate."""
+
+    def call(self: Any, other: Any) -> Any:
+        if not isinstance(other, Methods) and not isinstance(other, _OPERANDS) and not hasattr(other, "item"):
+            return NotImplemented
+        return apply(OPS[name], other, self) if reflected else apply(OPS[name], self, other)
+
+    return call
+
+
 class Methods:
     """What Tensor inherits: everything that rows publish."""
 
     __slots__ = ()
 
     # arithmetic
-    __add__ = _operator("add")
-    __radd__ = _operator("add", reflected=True)
+    __add__ = _arithmetic("add")
+    __radd__ = _arithmetic("add", reflected=True)
     __sub__ = _operator("sub")
     __rsub__ = _operator("sub", reflected=True)
-    __mul__ = _operator("mul")
-    __rmul__ = _operator("mul", reflected=True)
+    __mul__ = _arithmetic("mul")
+    __rmul__ = _arithmetic("mul", reflected=True)
     __truediv__ = _operator("div")
     __rtruediv__ = _operator("div", reflected=True)
     __floordiv__ = _operator("div_floor")
@@ -145,7 +159,7 @@ class Methods:
     maximum = method("maximum")
     minimum = method("minimum")
     add_ = _scaled("add")
-    sub_ = _scaled("sub")
+    sub_ = in_place("sub")
     mul_ = in_place("mul")
     div_ = in_place("div")
     pow_ = in_place("pow")

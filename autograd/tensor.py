@@ -18,6 +18,7 @@ from ..framework import dtypes
 from ..framework.array import DeviceArray, RawArray, from_numpy
 from ..framework.op import OPS, Op, Plan
 from ..framework.storage import Storage
+from . import methods
 from .methods import Methods
 from .mode import mode
 
@@ -803,6 +804,9 @@ def _where_they_differ(shapes: list[tuple[int, ...]]) -> str:
         if len(sizes) > 1:
             return f": at dimension -{back} they have sizes {' and '.join(str(s[-back]) for s in shapes if len(s) >= back)}"
     return ""
+
+
+methods.apply = apply
 
 
 # -- making tensors ----------------------------------------------------------------------------------------------

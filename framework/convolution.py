@@ -30,9 +30,10 @@ from .array import DeviceArray, empty_like
 from .gemm import accumulates_in, accumulator_type, multiply_add, splits_of, sum_parts, tiles
 from .language import cdiv, jit, tl
 from .launch import contiguous, launch
+from .threads import shared_out
 
 Pair = tuple[int, int]
-CHUNK = 1 << 22  # bytes of columns made at a time: they should stay in a core's cache
+CHUNK = 1 << 21  # bytes of columns made at a time: they should stay in a core's cache
 
 
 @lru_cache(maxsize=4096)
@@ -96,12 +97,11 @@ def _empty(shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
     return np.empty(shape, like.dtype)
 
 
-def _chunks(n: int, bytes_each: int) -> Iterator[slice]:
+def _chunks(n: int, bytes_each: int) -> list[slice]:
     """Slices of the batch, as equal as can be, whose columns take about CHUNK bytes."""
-    count = min(n, cdiv(n * bytes_each, CHUNK)) or 1
+    count = min(n, max(cdiv(n * bytes_each, CHUNK), 2 if n * bytes_each > CHUNK // 8 else 1)) or 1
     step = cdiv(n, count)
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def _store(out: np.ndarray, values: np.ndarray, bias: np.ndarray | None) -> None:
@@ -114,7 +114,7 @@ def _store(out: np.ndarray, values: np.ndarray, bias: np.ndarray | None) -> None
 @lru_cache(maxsize=4096)
 def _taps(taps: int, stride: int, padding: int, dilation: int, inner: int,
           outer: int) -> tuple[tuple[slice, slice], ...]:
-    """For each tap r, which ``inner`` places p see one of ``outer`` at p * stride - padding + r * dilation, and which."""
+    """For each tap r, which ``inner`` places p see an ``outer`` one, p * stride - padding + r * dilation, and which."""
     found = []
     for r in range(taps):
         shift = r * dilation - padding
@@ -187,23 +187,27 @@ def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | No
     if groups == 1 and c >= 8:
         extent = _extents(size, stride, (taps[0], taps[1]), dilation)
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, k)
-        for part in _chunks(n, places * c * width):
+
+        def part_of_output(part: slice) -> None:
             padded = _padded(input[part], padding, extent)
             rows = _product(_windows(padded, (0, 0), stride, dilation, size, (taps[0], taps[1])), matrix)
             _store(out[part], rows.reshape(-1, *size, k).transpose(0, 3, 1, 2), bias)
+
+        shared_out(part_of_output, _chunks(n, places * c * width))
         return out
     depth = each * taps[0] * taps[1]
     matrix = weight.reshape(groups, k // groups, depth)
     rows, cols = (_taps(taps[d], stride[d], padding[d], dilation[d], size[d], input.shape[2 + d]) for d in (0, 1))
-    columns = None
-    for part in _chunks(n, places * c * width):
+
+    def part_of_output(part: slice) -> None:
         count = part.stop - part.start
-        if columns is None or columns.shape[3] != count:
-            columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
-            columns[...] = 0
+        columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
+        columns[...] = 0
         _patch(input[part], columns, rows, cols)
         product = _product(matrix, columns.reshape(groups, depth, count * places))
         _store(out[part], product.reshape(k, count, *size).transpose(1, 0, 2, 3), bias)
+
+    shared_out(part_of_output, _chunks(n, places * c * width))
     return out
 
 
@@ -226,7 +230,8 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
         return out
     matrix = weight.reshape(groups, k // groups, each * taps[0] * taps[1]).transpose(0, 2, 1)
     rows, cols = (_taps(taps[d], stride[d], padding[d], dilation[d], input.shape[2 + d], size[d]) for d in (0, 1))
-    for part in _chunks(n, p * q * c * taps[0] * taps[1] * input.itemsize):
+
+    def part_of_output(part: slice) -> None:
         count = part.stop - part.start
         flat = input[part].transpose(1, 0, 2, 3).reshape(groups, k // groups, -1)
         columns = _product(matrix, flat).reshape(c, *taps, count, p, q)
@@ -234,6 +239,8 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
         for r, (inner_p, y) in enumerate(rows):
             for s, (inner_q, x) in enumerate(cols):
                 target[:, :, y, x] += columns[:, r, s, :, inner_p, inner_q]
+
+    shared_out(part_of_output, _chunks(n, p * q * c * taps[0] * taps[1] * input.itemsize))
     return out
 
 
@@ -260,7 +267,8 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
                 s = taps[1] - 1 - (first_s + (many_s - 1) * step_s)
                 matrices[a, b] = flipped[r::step_r, s::step_s][:many_r, :many_s].reshape(-1, c)
     largest = max((m.shape[0] * spans[0][a][0] * spans[1][b][0] for (a, b), m in matrices.items()), default=0)
-    for part in _chunks(n, largest * input.itemsize):
+
+    def part_of_output(part: slice) -> None:
         padded = _padded(input[part], (before[0], before[1]), (extent[0], extent[1]))
         for a, (high_count, top, _, _, many_r, _, apart_r) in enumerate(spans[0]):
             for b, (wide_count, left, _, _, many_s, _, apart_s) in enumerate(spans[1]):
@@ -272,6 +280,8 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
                     _store(target, rows.transpose(0, 3, 1, 2), bias)
                 else:
                     target[...] = 0 if bias is None else bias[:, None, None]
+
+    shared_out(part_of_output, _chunks(n, largest * input.itemsize))
 
 
 def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, padding: Pair, dilation: Pair, groups: int,
@@ -287,22 +297,26 @@ def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, pad
     total: Any = None
     if groups == 1 and c >= 8:
         extent = _extents((size[0], size[1]), stride, taps, dilation)
-        for part in _chunks(n, places * c * width):
+
+        def part_of_sum(part: slice) -> np.ndarray:
             padded = _padded(input[part], padding, extent)
             flat = grad[part].transpose(1, 0, 2, 3).reshape(k, -1)
-            product = flat @ _windows(padded, (0, 0), stride, dilation, (size[0], size[1]), taps)
+            return flat @ _windows(padded, (0, 0), stride, dilation, (size[0], size[1]), taps)
+
+        for product in shared_out(part_of_sum, _chunks(n, places * c * width)):
             total = product if total is None else np.add(total, product, out=total)
         return np.ascontiguousarray(total.reshape(k, *taps, c).transpose(0, 3, 1, 2))
     rows, cols = (_taps(taps[d], stride[d], padding[d], dilation[d], size[d], input.shape[2 + d]) for d in (0, 1))
-    columns = None
-    for part in _chunks(n, places * c * width):
+
+    def part_of_sum_by_group(part: slice) -> np.ndarray:
         count = part.stop - part.start
-        if columns is None or columns.shape[3] != count:
-            columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
-            columns[...] = 0
+        columns = _scratch("columns", (c, *taps, count, *size), input.dtype)
+        columns[...] = 0
         _patch(input[part], columns, rows, cols)
         flat = grad[part].transpose(1, 0, 2, 3).reshape(groups, k // groups, -1)
-        product = np.matmul(flat, columns.reshape(groups, -1, count * places).transpose(0, 2, 1))
+        return np.matmul(flat, columns.reshape(groups, -1, count * places).transpose(0, 2, 1))
+
+    for product in shared_out(part_of_sum_by_group, _chunks(n, places * c * width)):
         total = product if total is None else np.add(total, product, out=total)
     return total.reshape(k, c // groups, *taps)
 

@@ -63,7 +63,7 @@ def plus(a, b):
 
 @jit
 def row_offset(number, KIND: tl.constexpr, shape, strides):
-    """Where the row-major element ``number`` of some dimensions lies, by their stride class; int64 but for the flat classes."""
+    """Where the row-major element ``number`` of some dimensions lies, by their stride class; int64 where strided."""
     if KIND == "contiguous":
         return number
     elif KIND == "scalar":

@@ -226,8 +226,8 @@ def samples(rng):
     yield Sample("smoothing", (x, np.array([0, 1, 2])), {"label_smoothing": 1.5}, raises=(
         RuntimeError, "cross_entropy: expected label_smoothing between 0 and 1, got 1.5"))
     yield Sample("classes of the input's shape", (x, np.zeros((3, 3), np.int64)), raises=(
-        RuntimeError, "cross_entropy: expected a floating input and a target of probabilities, since both have shape (3, 3), "
-        "got float64 and int64"))
+        RuntimeError, "cross_entropy: expected a floating input and a target of probabilities, since both have shape "
+        "(3, 3), got float64 and int64"))
 
 
 _KEEPS = ("input", "target", "count", "lse")

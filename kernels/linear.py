@@ -15,6 +15,7 @@ from ..framework import dtypes
 from ..framework.gemm import for_blas, gemm
 from ..framework.launch import contiguous
 from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.threads import product
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -76,9 +77,7 @@ def _product(a, b, bias=None):
     if a.dtype in dtypes.HALF:
         wide = None if bias is None else bias.astype(np.float32)
         return _product(a.astype(np.float32), b.astype(np.float32), wide).astype(a.dtype)
-    if a.dtype.kind == "f":
-        a, b = for_blas(a), for_blas(b)
-    out = np.matmul(a, b)
+    out = product(for_blas(a), for_blas(b)) if a.dtype.kind == "f" else np.matmul(a, b)
     if bias is not None:
         out += bias
     return out

@@ -17,6 +17,7 @@ from ..autograd import Tensor, apply
 from ..framework import dtypes
 from ..framework.gemm import for_blas, gemm
 from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.threads import product, single_blas
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -69,9 +70,12 @@ def product_numpy(input, other):
     if input.dtype.kind != "f":
         return np.matmul(input, other)
     if other.ndim == 2 and input.ndim > 2:
-        rows = np.matmul(for_blas(input.reshape(-1, input.shape[-1])), for_blas(other))
+        rows = product(for_blas(input.reshape(-1, input.shape[-1])), for_blas(other))
         return rows.reshape(*input.shape[:-1], other.shape[1])
-    return np.matmul(for_blas(input), for_blas(other))
+    if input.ndim == other.ndim == 2:
+        return product(for_blas(input), for_blas(other))
+    with single_blas:
+        return np.matmul(for_blas(input), for_blas(other))
 
 
 def product_triton(input, other):

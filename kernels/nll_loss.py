@@ -86,7 +86,8 @@ def check_classes(name, input, target, weight, ignore_index, reduction):
         if weight.shape != (classes,):
             raise RuntimeError(f"{name}: expected weight of shape ({classes},), one for each class, got {weight.shape}")
         if weight.dtype is not input.dtype:
-            raise RuntimeError(f"{name}: expected weight in the input's dtype {input.dtype.name}, got {weight.dtype.name}")
+            kinds = f"{input.dtype.name}, got {weight.dtype.name}"
+            raise RuntimeError(f"{name}: expected weight in the input's dtype {kinds}")
     values = target.host() if target.device.type != "cuda" else None  # a GPU is not waited for
     if values is not None and values.size and (values.min() < 0 or values.max() >= classes):
         wrong = values[(values != ignore_index) & ((values < 0) | (values >= classes))]

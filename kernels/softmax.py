@@ -76,7 +76,7 @@ def backward_numpy(grad, output, *, dim):
 
 
 def curvature_numpy(grad, arrived, output, *, dim):
-    """How ``backward`` changes with the output: grad * (arrived - sum arrived * output) - arrived * sum grad * output."""
+    """How ``backward`` changes with the output y: grad * (arrived - sum arrived * y) - arrived * sum grad * y."""
     v, g, y = wide(grad), wide(arrived), wide(output)
     inner = np.add.reduce(g * y, axis=dim, keepdims=True)
     outer = np.add.reduce(v * y, axis=dim, keepdims=True)
