@@ -12,7 +12,7 @@ from trigrad.framework.op import OPS, Op, Sample
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 DEVICES = ["interpreter"] + (["cuda"] if tg.cuda.is_available() else [])
 
-ROWS = [op for op in OPS.values() if op.function is None or op.function.__module__.startswith("trigrad.")]
+ROWS = [op for op in OPS.values() if op.kernel.numpy.__module__.startswith("trigrad.kernels")]
 WITH_SAMPLES = [op for op in ROWS if op.samples is not None]
 CALLS = [(op, s) for op in WITH_SAMPLES for s in testing.samples_of(op)]
 
