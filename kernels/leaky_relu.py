@@ -40,7 +40,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 
 def forward_numpy(input, *, negative_slope):
-    if 0 <= negative_slope <= 1:
+    if 0 < negative_slope <= 1:  # 0 times inf would spoil the larger of the two
         return np.maximum(input, input * negative_slope)
     return np.where(input > 0, input, input * negative_slope)
 
@@ -70,6 +70,7 @@ def samples(rng):
     x = np.array([-10.0, 0.0, 3.0])
     yield Sample("worked", (x,), {"negative_slope": 0.2}, answers=([-2.0, 0.0, 3.0], [0.2, 0.2, 1.0]))
     yield Sample("steep", (x,), {"negative_slope": 2.0}, answers=([-20.0, 0.0, 3.0], [2.0, 2.0, 1.0]))
+    yield Sample("flat", (np.array([np.inf, -3.0, np.nan]),), {"negative_slope": 0.0}, answers=([np.inf, 0.0, np.nan], [1.0, 0.0, 0.0]))
     for shape in [(), (0,), (7,), (3, 1025)]:
         x = rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape)  # stays off the kink at 0
         yield Sample(f"shape {shape}", (x,), {"negative_slope": 0.01})
