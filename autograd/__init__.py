@@ -23,4 +23,3 @@ from .tensor import Variable as Variable
 from .tensor import apply as apply
 from .tensor import apply_ as apply_
 from .tensor import tensor as tensor
-

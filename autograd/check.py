@@ -38,8 +38,16 @@ def _moved(func: Callable[..., Any], inputs: Sequence[Any], place: int, step: np
         return [o.host() for o in _outputs(func, moved)]
 
 
-def gradcheck(func: Callable[..., Any], inputs: Tensor | Sequence[Any], *, eps: float = 1e-6, atol: float = 1e-5,
-              rtol: float = 1e-3, raise_exception: bool = True, fast_mode: bool = False) -> bool:
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    fast_mode: bool = False,
+) -> bool:
     """Whether the gradients of ``func(*inputs)`` agree with central differences of step ``eps``.
 
     Every floating tensor of ``inputs`` that requires a gradient is checked; float64 is expected, since the
@@ -82,8 +90,9 @@ def gradcheck(func: Callable[..., Any], inputs: Tensor | Sequence[Any], *, eps: 
     return True
 
 
-def _jacobians(func: Callable[..., Any], arguments: Sequence[Any], i: int, number: int, output: Tensor,
-               eps: float) -> tuple[np.ndarray, np.ndarray]:
+def _jacobians(
+    func: Callable[..., Any], arguments: Sequence[Any], i: int, number: int, output: Tensor, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
     """(outputs, inputs) matrices of derivatives: claimed by backward, and measured."""
     x = arguments[i]
     claimed = np.zeros((output.array.size, x.array.size))
@@ -102,8 +111,16 @@ def _jacobians(func: Callable[..., Any], arguments: Sequence[Any], i: int, numbe
     return claimed, measured
 
 
-def gradgradcheck(func: Callable[..., Any], inputs: Tensor | Sequence[Any], *, eps: float = 1e-6, atol: float = 1e-5,
-                  rtol: float = 1e-3, raise_exception: bool = True, fast_mode: bool = False) -> bool:
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    fast_mode: bool = False,
+) -> bool:
     """gradcheck of the gradients themselves: second derivatives, for random gradients of the outputs.
 
     Raises as ``gradcheck``, and RuntimeError naming the row where a gradient is not itself differentiable.
@@ -115,12 +132,29 @@ def gradgradcheck(func: Callable[..., Any], inputs: Tensor | Sequence[Any], *, e
 
     def first(*everything: Any) -> tuple[Tensor | None, ...]:
         given, ws = everything[: len(arguments)], everything[len(arguments) :]
-        given = tuple(g if not isinstance(g, Tensor) or g.requires_grad or i not in checked else g.detach().requires_grad_() for i, g in enumerate(given))
+        given = tuple(
+            g if not isinstance(g, Tensor) or g.requires_grad or i not in checked else g.detach().requires_grad_()
+            for i, g in enumerate(given)
+        )
         from .mode import enable_grad
 
         with enable_grad():
             outs = _outputs(func, given)
             live = [(o, w) for o, w in zip(outs, ws, strict=True) if o.requires_grad]
-            return grad([o for o, _ in live], [given[i] for i in checked], [w for _, w in live], create_graph=True, materialize_grads=True)
+            return grad(
+                [o for o, _ in live],
+                [given[i] for i in checked],
+                [w for _, w in live],
+                create_graph=True,
+                materialize_grads=True,
+            )
 
-    return gradcheck(first, (*arguments, *weights), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, fast_mode=fast_mode)
+    return gradcheck(
+        first,
+        (*arguments, *weights),
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        raise_exception=raise_exception,
+        fast_mode=fast_mode,
+    )

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from ..framework.array import DeviceArray
 from ..framework.fill import full, zeros_like
 from ..framework.op import OPS, VARIADIC
 from .mode import enable_grad, mode
@@ -112,7 +111,10 @@ class _Walk:
             if node.count == 1:
                 gradients: Sequence[Any] = (gradient,)
             else:
-                gradients = [self.zeros(like) if g is None and like is not None else g for g, like in zip(gradient, node.like, strict=True)]
+                gradients = [
+                    self.zeros(like) if g is None and like is not None else g
+                    for g, like in zip(gradient, node.like, strict=True)
+                ]
             self.visit(node, gradients)
 
     def visit(self, node: Node, gradients: Sequence[Any]) -> None:
@@ -126,7 +128,9 @@ class _Walk:
                 node.release()  # type: ignore[attr-defined]
             return
         if plan.missing:
-            raise RuntimeError(f"{node.op.name}: its input {plan.missing[0]!r} has no gradient row, so it is not differentiable there")
+            raise RuntimeError(
+                f"{node.op.name}: its input {plan.missing[0]!r} has no gradient row, so it is not differentiable there"
+            )
         kept = node.kept
         if kept is None and plan.keeps:
             raise RuntimeError(
@@ -245,7 +249,9 @@ def _start(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create
             raise RuntimeError(f"{name}: this tensor does not require a gradient and was not made from one that does")
         if gradient is None:
             if output.array.size != 1:
-                raise RuntimeError(f"{name}: a gradient is needed for an output of shape {output.shape}; only one of one element has a default")
+                raise RuntimeError(
+                    f"{name}: a gradient is needed for an output of shape {output.shape}; only one of one element has a default"
+                )
             value: Any = full(output.shape, 1, output.array.dtype, getattr(output.array, "backend", None))
             value = wrap(value)
         elif not isinstance(gradient, Tensor):
@@ -274,8 +280,13 @@ def _walk(started: list[Any], create_graph: bool, retain_graph: bool | None, tar
     return walk
 
 
-def backward(output: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None,
-             create_graph: bool = False, inputs: Tensor | Sequence[Tensor] | None = None) -> None:
+def backward(
+    output: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
     """Add the gradient of ``output`` to ``.grad`` of the leaves it was made from, or of ``inputs`` only.
 
     The graph's kept arrays are freed on the way unless ``retain_graph`` (by default as ``create_graph``).
@@ -294,10 +305,15 @@ def backward(output: Tensor, gradient: Tensor | None = None, retain_graph: bool 
             _accumulate(t, walk.captured.pop(t.source))
 
 
-def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor],
-         grad_outputs: Tensor | Sequence[Tensor | None] | None = None, retain_graph: bool | None = None,
-         create_graph: bool = False, allow_unused: bool | None = None, materialize_grads: bool = False,
-         ) -> tuple[Tensor | None, ...]:
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
     """Gradients of the sum of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, one for each.
 
     Touches no ``.grad``.  Raises RuntimeError for an input that requires no gradient, and for one that the outputs

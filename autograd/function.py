@@ -52,6 +52,11 @@ class FunctionNode(Node):
 
     __slots__ = ("context", "count", "function", "like", "saved")
     custom = True
+    context: Any
+    count: int
+    function: Any
+    like: Any
+    saved: list[Any] | None
 
     def name(self) -> str:
         return f"{self.function.__name__}Backward"
@@ -63,23 +68,32 @@ class FunctionNode(Node):
             results = self.function.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
         if len(results) != len(self.edges):
-            raise RuntimeError(f"{self.function.__name__}.backward: expected {len(self.edges)} gradients, one per input of forward, got {len(results)}")
-        out = []
+            raise RuntimeError(
+                f"{self.function.__name__}.backward: expected {len(self.edges)} gradients, one per input of forward, "
+                f"got {len(results)}"
+            )
+        out: list[Any] = []
         for i, (result, shape, edge) in enumerate(zip(results, self.shapes, self.edges, strict=True)):
             if result is not None and not isinstance(result, Tensor):
-                raise TypeError(f"{self.function.__name__}.backward: gradient {i} is {type(result).__name__}, expected a Tensor or None")
+                raise TypeError(
+                    f"{self.function.__name__}.backward: gradient {i} is {type(result).__name__}, expected a Tensor or None"
+                )
             if result is None or edge is None:
                 out.append(None)
                 continue
             if result.shape != shape:
-                raise RuntimeError(f"{self.function.__name__}.backward: gradient {i} has shape {result.shape}, its input has shape {shape}")
+                raise RuntimeError(
+                    f"{self.function.__name__}.backward: gradient {i} has shape {result.shape}, its input has shape {shape}"
+                )
             out.append(result if create_graph else result.array)
         return out
 
     def unpack(self) -> tuple[Tensor | None, ...]:
         """The saved tensors, as they were."""
         if self.saved is None:
-            raise RuntimeError(f"{self.function.__name__}: the saved tensors were freed by a backward before; use retain_graph=True there")
+            raise RuntimeError(
+                f"{self.function.__name__}: the saved tensors were freed by a backward before; use retain_graph=True there"
+            )
         out: list[Tensor | None] = []
         for saved in self.saved:
             if saved is None:
@@ -87,7 +101,10 @@ class FunctionNode(Node):
                 continue
             array, edge, storage, version = saved
             if storage.version != version:
-                raise RuntimeError(f"{self.function.__name__}: a saved tensor was changed in place: it was at version {version}, now it is at version {storage.version}")
+                raise RuntimeError(
+                    f"{self.function.__name__}: a saved tensor was changed in place: "
+                    f"it was at version {version}, now it is at version {storage.version}"
+                )
             if type(edge) is Own:
                 edge = self if self.like is None else Output(self, edge.index)
             out.append(linked(array, edge, storage))
@@ -145,7 +162,11 @@ class Function:
         node.count = len(fresh)
         node.like = None
         if len(fresh) > 1:
-            node.like = [(o.shape, o.array.dtype, getattr(o.array, "backend", None)) for o in fresh] if context._materialize else [None] * len(fresh)
+            node.like = (
+                [(o.shape, o.array.dtype, getattr(o.array, "backend", None)) for o in fresh]
+                if context._materialize
+                else [None] * len(fresh)
+            )
         for i, (o, made) in enumerate(zip(outs, fresh, strict=True)):
             if id(o) not in silent and made.array.dtype in _FLOATING:
                 made.source, made.wants_grad = (Output(node, i) if len(fresh) > 1 else node), True

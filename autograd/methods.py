@@ -385,16 +385,18 @@ class Methods:
         where = self.device if device is None else device  # type: ignore[attr-defined]
         return Tensor(data, dtype=kind, device=where, requires_grad=requires_grad)
 
-    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-                 requires_grad: Bool = False) -> Any:
+    def new_full(
+        self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+    ) -> Any:
         """A new tensor of one value."""
         from .tensor import wrap
 
         kind = self.array.dtype if dtype is None else dtypes.dtype_of(dtype).numpy  # type: ignore[attr-defined]
         where = self.device if device is None else devices.device(device)  # type: ignore[attr-defined]
         value = fill_value.item() if hasattr(fill_value, "item") else fill_value
-        array = full(shape_of("new_full", (size,)), value, kind,
-                     None if where.type == "cpu" else devices.backend(where))
+        array = full(
+            shape_of("new_full", (size,)), value, kind, None if where.type == "cpu" else devices.backend(where)
+        )
         return wrap(array).requires_grad_(requires_grad)
 
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Any:

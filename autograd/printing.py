@@ -19,13 +19,19 @@ def text(t: Tensor) -> str:
     if host.dtype in dtypes.HALF:
         host = host.astype(np.float32)
     start = "tensor("
-    values = np.array2string(host, precision=4, separator=", ", prefix=start, threshold=1000, edgeitems=3) if host.size else "[]"
+    values = (
+        np.array2string(host, precision=4, separator=", ", prefix=start, threshold=1000, edgeitems=3)
+        if host.size
+        else "[]"
+    )
     notes = []
     if not host.size and t.shape != (0,):
         notes.append(f"size={t.shape}")
     if t.device is not devices.CPU:
         notes.append(f"device='{t.device}'")
-    if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or (not host.size and t.dtype is dtypes.int64):
+    if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or (
+        not host.size and t.dtype is dtypes.int64
+    ):
         notes.append(f"dtype={t.dtype!r}")
     if t.grad_fn is not None:
         notes.append(f"grad_fn={t.grad_fn!r}")

@@ -57,7 +57,17 @@ class Node:
     """One remembered call of an op: the ``grad_fn`` of its outputs."""
 
     __slots__ = (
-        "__weakref__", "device", "dtype", "edges", "hooks", "kept", "number", "op", "plan", "settings", "shapes",
+        "__weakref__",
+        "device",
+        "dtype",
+        "edges",
+        "hooks",
+        "kept",
+        "number",
+        "op",
+        "plan",
+        "settings",
+        "shapes",
     )
 
     dtype: np.dtype  # of the first tensor input, where some gradient's settings ask for it
@@ -142,8 +152,9 @@ class Tensor(Methods):
     hooks: list[Any] | None  # of a leaf; those of a result live on its node
     origin: tuple[Tensor, int] | None  # of a view: the tensor it is a view of, and its storage's ``rewrites`` then
 
-    def __init__(self, data: Any, dtype: dtypes.dtype | None = None, device: Any = None,
-                 requires_grad: bool = False) -> None:
+    def __init__(
+        self, data: Any, dtype: dtypes.dtype | None = None, device: Any = None, requires_grad: bool = False
+    ) -> None:
         self.array = _raw(data, dtype, device)
         self.source = self._grad = self._storage = self.hooks = self.origin = None
         self.wants_grad = False
@@ -203,7 +214,9 @@ class Tensor(Methods):
         if self.source is not None:
             if on:
                 return
-            raise RuntimeError("requires_grad: only a leaf's can be turned off; use detach() for a result without history")
+            raise RuntimeError(
+                "requires_grad: only a leaf's can be turned off; use detach() for a result without history"
+            )
         if on and self.array.dtype not in _FLOATING:
             raise RuntimeError(f"requires_grad: only floating tensors have gradients, this one is {self.dtype.name}")
         self.wants_grad = bool(on)
@@ -227,8 +240,13 @@ class Tensor(Methods):
         """Where this tensor's gradient goes: its node, itself when it is a leaf that wants one, or nowhere."""
         return self.source or (self if self.wants_grad else None)
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None,
-                 create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
         """Add the gradient of this tensor to ``.grad`` of every leaf it was made from (or of ``inputs`` only).
 
         ``gradient`` has this tensor's shape and may be left out for a tensor of one element.  Raises RuntimeError
@@ -352,7 +370,9 @@ class Tensor(Methods):
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
-            raise RuntimeError(f"the truth of a tensor with {self.array.size} elements is ambiguous: use any() or all()")
+            raise RuntimeError(
+                f"the truth of a tensor with {self.array.size} elements is ambiguous: use any() or all()"
+            )
         return bool(self.item())
 
     def __float__(self) -> float:
@@ -376,10 +396,16 @@ class Tensor(Methods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.source is not None:
-            raise RuntimeError("deepcopy: only leaves can be copied, this tensor was made by an operation; detach() it first")
+            raise RuntimeError(
+                "deepcopy: only leaves can be copied, this tensor was made by an operation; detach() it first"
+            )
         out = _new(type(self))
         memo[id(self)] = out
-        array = self.array.copy() if isinstance(self.array, np.ndarray) else from_numpy(self.array.numpy(), self.array.backend)
+        array = (
+            self.array.copy()
+            if isinstance(self.array, np.ndarray)
+            else from_numpy(self.array.numpy(), self.array.backend)
+        )
         _fill(out, array)
         out.wants_grad = self.wants_grad
         if self._grad is not None:
@@ -580,7 +606,9 @@ def may_write(name: str, target: Tensor, recorded: bool) -> None:
     """Raise RuntimeError, naming the op, where writing into ``target`` would make some gradient wrong."""
     array = target.array
     if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
-        raise RuntimeError(f"{name}_: several of its elements are one place in memory, since it was expanded; clone() it first")
+        raise RuntimeError(
+            f"{name}_: several of its elements are one place in memory, since it was expanded; clone() it first"
+        )
     if type(array) is _ndarray and not array.flags.writeable:
         raise RuntimeError(f"{name}_: its memory is that of a read-only NumPy array; clone() it first")
     if recorded and target.source is None and target.wants_grad:
@@ -637,7 +665,9 @@ def _write(op: Op, target: Tensor, out: Any) -> None:
     into = target.array
     shape = np.shape(out) if not isinstance(out, DeviceArray) else out.shape
     if shape != into.shape:
-        raise RuntimeError(f"{op.name}_: the result has shape {shape}, the tensor it would be written into {into.shape}")
+        raise RuntimeError(
+            f"{op.name}_: the result has shape {shape}, the tensor it would be written into {into.shape}"
+        )
     kind = dtypes.dtype_of(out.dtype)
     own = dtypes.dtype_of(into.dtype)
     if (kind.is_floating_point and not own.is_floating_point) or (own is dtypes.bool_ and kind is not dtypes.bool_):
@@ -656,9 +686,7 @@ def _remember_kind(node: Node, inputs: Iterable[Any]) -> None:
 
 
 def _edges(inputs: Iterable[Any]) -> list[Any]:
-    return [
-        x.edge if isinstance(x, Tensor) else [t.edge for t in x] if type(x) is tuple else None for x in inputs
-    ]
+    return [x.edge if isinstance(x, Tensor) else [t.edge for t in x] if type(x) is tuple else None for x in inputs]
 
 
 def _shapes(inputs: Iterable[Any]) -> list[Any]:
@@ -691,8 +719,15 @@ def _keep(plan: Plan, inputs: Any, outputs: Any) -> list[Any]:
     return kept
 
 
-def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, edges: list[Any], shapes: list[Any],
-             settings: Mapping[str, Any]) -> tuple[Tensor, ...]:
+def _several(
+    op: Op,
+    inputs: Any,
+    outs: tuple[Any, ...],
+    wanted: int,
+    edges: list[Any],
+    shapes: list[Any],
+    settings: Mapping[str, Any],
+) -> tuple[Tensor, ...]:
     tensors = tuple(wrap(o if isinstance(o, (np.ndarray, DeviceArray)) else np.asarray(o)) for o in outs)
     if op.writes:
         _bump(op, inputs)
@@ -719,7 +754,7 @@ def _several(op: Op, inputs: Any, outs: tuple[Any, ...], wanted: int, edges: lis
 def _wanted(inputs: Iterable[Any]) -> int:
     wanted = 0
     for i, x in enumerate(inputs):
-        if (x.wants_grad if isinstance(x, Tensor) else type(x) is tuple and any(t.wants_grad for t in x)):
+        if x.wants_grad if isinstance(x, Tensor) else type(x) is tuple and any(t.wants_grad for t in x):
             wanted |= 1 << i
     return wanted
 
@@ -732,7 +767,9 @@ def _prepare(op: Op, inputs: Any) -> tuple[tuple[Any, ...], list[Any], Callable[
             raise TypeError(f"{op.name}: expected tensors and numbers, got {type(x).__name__}")
     tensors = [x for x in flat if isinstance(x, Tensor)]
     if not tensors:
-        raise TypeError(f"{op.name}: expected at least one Tensor, got {', '.join(type(x).__name__ for x in flat) or 'nothing'}")
+        raise TypeError(
+            f"{op.name}: expected at least one Tensor, got {', '.join(type(x).__name__ for x in flat) or 'nothing'}"
+        )
     where = next((t.device for t in tensors if t.array.ndim), tensors[0].device)
     for t in tensors:
         if t.device is not where:
@@ -741,20 +778,21 @@ def _prepare(op: Op, inputs: Any) -> tuple[tuple[Any, ...], list[Any], Callable[
             names = ", ".join(dict.fromkeys(str(t.device) for t in tensors))
             raise RuntimeError(f"{op.name}: expected all tensors on one device, got {names}")
     ready = tuple(
-        x.item() if isinstance(x, np.generic) or (isinstance(x, Tensor) and x.device is not where) else x for x in inputs
+        x.item() if isinstance(x, np.generic) or (isinstance(x, Tensor) and x.device is not where) else x
+        for x in inputs
     )
     if op.promotion:
         ready = _promoted(op, ready)
-    arrays = [
-        x.array if isinstance(x, Tensor) else tuple(t.array for t in x) if type(x) is tuple else x for x in ready
-    ]
+    arrays = [x.array if isinstance(x, Tensor) else tuple(t.array for t in x) if type(x) is tuple else x for x in ready]
     return ready, arrays, op.kernel.on(where)
 
 
 def _promoted(op: Op, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     taking_part = op.promotes or op.inputs
     parts = [x for name, x in zip(op.inputs, inputs, strict=True) if name in taking_part]
-    target = dtypes.promote([x.array if isinstance(x, Tensor) else x for y in parts for x in (y if type(y) is tuple else (y,))])
+    target = dtypes.promote(
+        [x.array if isinstance(x, Tensor) else x for y in parts for x in (y if type(y) is tuple else (y,))]
+    )
     if op.promotion == "float" and not target.is_floating_point:
         target = dtypes.get_default_dtype()
 
@@ -794,7 +832,9 @@ def _explained(op: Op, arrays: Iterable[Any], error: ValueError) -> Exception:
         try:
             np.broadcast_shapes(*shapes)
         except ValueError:
-            return RuntimeError(f"{op.name}: shapes {' and '.join(map(str, shapes))} do not broadcast{_where_they_differ(shapes)}")
+            return RuntimeError(
+                f"{op.name}: shapes {' and '.join(map(str, shapes))} do not broadcast{_where_they_differ(shapes)}"
+            )
     return error
 
 
@@ -857,7 +897,9 @@ def host_array(data: Any, dtype: Any = None, copy: bool = True) -> np.ndarray:
         try:
             array = np.asarray(plain)
         except ValueError:
-            raise ValueError("tensor: expected a sequence whose elements all have one length, got a ragged one") from None
+            raise ValueError(
+                "tensor: expected a sequence whose elements all have one length, got a ragged one"
+            ) from None
         if array.dtype == np.float64 and array.size and isinstance(_first(plain), np.generic):
             kind = dtypes.dtype_of(dtype or np.float64)
         elif array.dtype == np.float64:

@@ -91,12 +91,24 @@ def lsgan28(a: Adapter) -> tuple[Callable[[], Any], int]:
     """A training step of LSGAN at 28x28, batch 64: one step of D and one of G on the same fakes, Adam both."""
     nn = a.nn
     G = nn.Sequential(
-        nn.Linear(100, 6272), nn.Unflatten(1, (128, 7, 7)), nn.BatchNorm2d(128), nn.ReLU(),
-        nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.BatchNorm2d(64), nn.ReLU(), nn.ConvTranspose2d(64, 1, 4, 2, 1), nn.Tanh(),
+        nn.Linear(100, 6272),
+        nn.Unflatten(1, (128, 7, 7)),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 1, 4, 2, 1),
+        nn.Tanh(),
     )
     D = nn.Sequential(
-        nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 4, 2, 1), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
-        nn.Flatten(), nn.Linear(6272, 1),
+        nn.Conv2d(1, 64, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(64, 128, 4, 2, 1),
+        nn.BatchNorm2d(128),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(6272, 1),
     )
     d = a.optim.Adam(D.parameters(), lr=2e-4, betas=(0.5, 0.999))
     g = a.optim.Adam(G.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -120,8 +132,18 @@ def lenet(a: Adapter) -> tuple[Callable[[], Any], int]:
     """A training step of LeNet on 1x28x28, batch 128, with SGD."""
     nn = a.nn
     model = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
     )
     optimizer = a.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     x, y = a.t.randn(128, 1, 28, 28), a.t.arange(128) * 0 + 3
@@ -193,7 +215,8 @@ def worker(case: str, framework: str, seconds: float) -> dict[str, float]:
         times.append(time.perf_counter() - start)
     times.sort()
     return {
-        "us": times[0] / operations * 1e6, "median us": times[len(times) // 2] / operations * 1e6,
+        "us": times[0] / operations * 1e6,
+        "median us": times[len(times) // 2] / operations * 1e6,
         "MB": (max(peak.most, resident()) - before) / 1e6,
     }
 
@@ -204,7 +227,11 @@ def measure(case: str, framework: str, seconds: float) -> dict[str, float]:
     plain |= {"OMP_NUM_THREADS": str(THREADS), "OPENBLAS_NUM_THREADS": str(THREADS)}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cpu", "--worker", case, framework, "--seconds", str(seconds)],
-        env=plain, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+        env=plain,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
     )
     if done.returncode:
         raise RuntimeError(f"{framework} {case}: {done.stderr}")
@@ -219,7 +246,12 @@ def import_time() -> float:
         plain = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPYCACHEPREFIX": cache}
         runs = [
             subprocess.run(
-                [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+                [sys.executable, "-c", code],
+                env=plain,
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd=Path(__file__).parents[1],
             )
             for _ in range(8)
         ]
@@ -242,8 +274,12 @@ def main() -> None:
     from rich.table import Table
 
     frameworks = [f for f in PEERS if f == "trigrad" or find_spec(f)]
-    results: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(),
-                               "import trigrad ms": import_time(), "cases": {}}
+    results: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "import trigrad ms": import_time(),
+        "cases": {},
+    }
     table = Table(title=f"CPU, {THREADS} threads: best of {options.rounds} rounds")
     for name in ("case", "trigrad us", "torch us", "time ratio", "aim", "trigrad MB", "torch MB", "memory ratio"):
         table.add_column(name, justify="left" if name == "case" else "right")
@@ -255,10 +291,16 @@ def main() -> None:
                 best[framework] = {k: min(v, best.get(framework, found)[k]) for k, v in found.items()}
         ours, theirs = best["trigrad"], best.get("torch")
         aim = CASES[case][1]
-        row = [case, f"{ours['us']:,.2f}", f"{theirs['us']:,.2f}" if theirs else "-",
-               f"{ours['us'] / theirs['us']:.2f}" if theirs else "-", f"<= {aim}" if aim else "",
-               f"{ours['MB']:.1f}", f"{theirs['MB']:.1f}" if theirs else "-",
-               f"{ours['MB'] / theirs['MB']:.2f}" if theirs and theirs["MB"] > 1 else "-"]
+        row = [
+            case,
+            f"{ours['us']:,.2f}",
+            f"{theirs['us']:,.2f}" if theirs else "-",
+            f"{ours['us'] / theirs['us']:.2f}" if theirs else "-",
+            f"<= {aim}" if aim else "",
+            f"{ours['MB']:.1f}",
+            f"{theirs['MB']:.1f}" if theirs else "-",
+            f"{ours['MB'] / theirs['MB']:.2f}" if theirs and theirs["MB"] > 1 else "-",
+        ]
         table.add_row(*row)
         results["cases"][case] = best
     console = Console()

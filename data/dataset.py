@@ -129,8 +129,9 @@ class ConcatDataset(Dataset[T_co]):
         return self.datasets[which][index - before]
 
 
-def random_split(dataset: Dataset[T_co], lengths: Sequence[float],
-                 generator: Generator | None = None) -> list[Subset[T_co]]:
+def random_split(
+    dataset: Dataset[T_co], lengths: Sequence[float], generator: Generator | None = None
+) -> list[Subset[T_co]]:
     """Disjoint random subsets of these lengths, or of these shares of the whole where they sum to 1.
 
     Shares are rounded down and the items left over go to the first subsets, one each.  Raises ValueError for a negative
@@ -152,7 +153,7 @@ def random_split(dataset: Dataset[T_co], lengths: Sequence[float],
     key = (default_generator if generator is None else generator).key()
     order: list[int] = np.asarray(randperm(total, np.int64, CPU, key)).tolist()
     ends = accumulate(counts)
-    return [Subset(dataset, order[end - n:end]) for end, n in zip(ends, counts, strict=True)]
+    return [Subset(dataset, order[end - n : end]) for end, n in zip(ends, counts, strict=True)]
 
 
 def rows(tensor: Tensor, indices: Sequence[int]) -> Tensor:

@@ -85,8 +85,13 @@ class Digits(QuickDataset[tuple[Any, Any]]):
     labels: Tensor
     classes = tuple("0123456789")
 
-    def __init__(self, train: bool = True, size: int = 8, transform: Callable[[Tensor], Any] | None = None,
-                 target_transform: Callable[[int], Any] | None = None) -> None:
+    def __init__(
+        self,
+        train: bool = True,
+        size: int = 8,
+        transform: Callable[[Tensor], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+    ) -> None:
         if not isinstance(train, bool):
             raise TypeError(f"Digits: expected train to be a bool, got {train!r}")
         if isinstance(size, bool) or size not in (8, 16, 32):

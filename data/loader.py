@@ -45,22 +45,39 @@ class DataLoader(Generic[T_co]):
     generator: Generator | None
     collate_fn: Callable[[Any], Any]
 
-    def __init__(self, dataset: Dataset[T_co], batch_size: int | None = 1, shuffle: bool | None = None,
-                 sampler: Iterable[int] | None = None, batch_sampler: Iterable[list[int]] | None = None,
-                 num_workers: int = 0, collate_fn: Callable[[Any], Any] | None = None, pin_memory: bool = False,
-                 drop_last: bool = False, timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None,
-                 multiprocessing_context: Any = None, generator: Generator | None = None, *,
-                 prefetch_factor: int | None = None, persistent_workers: bool = False) -> None:
-        _check_workers(num_workers, timeout, worker_init_fn, multiprocessing_context, prefetch_factor,
-                       persistent_workers)
+    def __init__(
+        self,
+        dataset: Dataset[T_co],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[list[int]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+    ) -> None:
+        _check_workers(
+            num_workers, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers
+        )
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(f"DataLoader: expected a Generator, got {type(generator).__name__}")
         if collate_fn is not None and not callable(collate_fn):
             raise TypeError(f"DataLoader: expected a function collate_fn, got {type(collate_fn).__name__}")
         self._in_turn = isinstance(dataset, IterableDataset)
         if self._in_turn:
-            for name, given in (("shuffle", shuffle), ("sampler", sampler is not None),
-                                ("batch_sampler", batch_sampler is not None)):
+            for name, given in (
+                ("shuffle", shuffle),
+                ("sampler", sampler is not None),
+                ("batch_sampler", batch_sampler is not None),
+            ):
                 if given:
                     raise ValueError(f"DataLoader: {name} needs items by number, and an IterableDataset has none")
         if sampler is not None and shuffle:
@@ -133,8 +150,14 @@ class DataLoader(Generic[T_co]):
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
 
 
-def _check_workers(num_workers: Any, timeout: Any, worker_init_fn: Any, multiprocessing_context: Any,
-                   prefetch_factor: Any, persistent_workers: Any) -> None:
+def _check_workers(
+    num_workers: Any,
+    timeout: Any,
+    worker_init_fn: Any,
+    multiprocessing_context: Any,
+    prefetch_factor: Any,
+    persistent_workers: Any,
+) -> None:
     if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
         raise ValueError(f"DataLoader: expected num_workers to be an integer of at least 0, got {num_workers!r}")
     if num_workers:
@@ -143,7 +166,11 @@ def _check_workers(num_workers: Any, timeout: Any, worker_init_fn: Any, multipro
         raise ValueError(f"DataLoader: timeout must not be negative, got {timeout}")
     if worker_init_fn is not None and not callable(worker_init_fn):
         raise TypeError(f"DataLoader: expected a function worker_init_fn, got {type(worker_init_fn).__name__}")
-    for name, given in (("timeout", timeout), ("multiprocessing_context", multiprocessing_context is not None),
-                        ("prefetch_factor", prefetch_factor is not None), ("persistent_workers", persistent_workers)):
+    for name, given in (
+        ("timeout", timeout),
+        ("multiprocessing_context", multiprocessing_context is not None),
+        ("prefetch_factor", prefetch_factor is not None),
+        ("persistent_workers", persistent_workers),
+    ):
         if given:
             raise ValueError(f"DataLoader: {name} is for worker processes, and num_workers is 0")

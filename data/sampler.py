@@ -50,8 +50,13 @@ class RandomSampler(Sampler[int]):
     data_source: Sized
     replacement: bool
 
-    def __init__(self, data_source: Sized, replacement: bool = False, num_samples: int | None = None,
-                 generator: Generator | None = None) -> None:
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
         if not isinstance(replacement, bool):
             raise TypeError(f"RandomSampler: expected replacement to be a bool, got {replacement!r}")
         self.data_source = data_source
@@ -109,8 +114,9 @@ class WeightedRandomSampler(Sampler[int]):
     num_samples: int
     replacement: bool
 
-    def __init__(self, weights: Any, num_samples: int, replacement: bool = True,
-                 generator: Generator | None = None) -> None:
+    def __init__(
+        self, weights: Any, num_samples: int, replacement: bool = True, generator: Generator | None = None
+    ) -> None:
         _check_count("WeightedRandomSampler", "num_samples", num_samples)
         if not isinstance(replacement, bool):
             raise ValueError(f"WeightedRandomSampler: expected replacement to be a bool, got {replacement!r}")
@@ -139,7 +145,7 @@ class WeightedRandomSampler(Sampler[int]):
         # a race: with exponential times at the rates of the weights, each next arrival is a weighted draw of the rest
         with np.errstate(divide="ignore"):
             arrivals = np.asarray(exponential(self.weights.shape, np.float64, CPU, key)) / self.weights
-        return iter(np.argsort(arrivals, kind="stable")[:self.num_samples].tolist())
+        return iter(np.argsort(arrivals, kind="stable")[: self.num_samples].tolist())
 
     def __len__(self) -> int:
         return self.num_samples

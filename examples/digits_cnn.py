@@ -29,10 +29,20 @@ from trigrad.utils.data import DataLoader, Digits, TensorDataset
 def network(width: int = 16) -> nn.Sequential:
     """(N, 1, 8, 8) images in [-1, 1] -> (N, 10) logits."""
     return nn.Sequential(
-        nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-        nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(width, 2 * width, 3, padding=1), nn.BatchNorm2d(2 * width), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.3), nn.Linear(8 * width, 10),
+        nn.Conv2d(1, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 3, padding=1),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(8 * width, 10),
     )
 
 
@@ -69,7 +79,10 @@ def train(model: nn.Module, device: str, epochs: int, steps: int | None, seed: i
     optimizer = optim.Adam(model.parameters(), lr=4e-3)
     per_epoch = min(len(batches), steps or len(batches))
     columns = (
-        TextColumn("step"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("step"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
     done, total = 0, epochs * per_epoch
@@ -148,8 +161,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     console.print(f"{accuracy:.2%} of {len(labels)} held-out digits named rightly")
     console.print(f"{seen:,} images seen in {seconds:.1f} s on {device}")
     result = {
-        "device": device, "epochs": options.epochs, "seed": options.seed, "width": options.width,
-        "seconds": seconds, "images": seen, "accuracy": accuracy, "classes": classes,
+        "device": device,
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "width": options.width,
+        "seconds": seconds,
+        "images": seen,
+        "accuracy": accuracy,
+        "classes": classes,
     }
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -32,9 +32,18 @@ from trigrad.utils.data import DataLoader, Digits
 
 Z = 16  # length of the noise vector
 BARS = {  # what a run of the default settings should reach
-    "P-FD": ("<=", 0.45), "C-FID": ("<=", 0.60), "C-IS": (">=", 7.0), "conf": (">=", 0.60), "classes": (">=", 10),
-    "min": (">=", 0.04), "TV": ("<=", 0.13), "P": (">=", 0.50), "R": (">=", 0.78), "copies": (">=", 0.9),
-    "D loss": ("in", (0.12, 0.32)), "G loss": ("in", (0.09, 0.40)),
+    "P-FD": ("<=", 0.45),
+    "C-FID": ("<=", 0.60),
+    "C-IS": (">=", 7.0),
+    "conf": (">=", 0.60),
+    "classes": (">=", 10),
+    "min": (">=", 0.04),
+    "TV": ("<=", 0.13),
+    "P": (">=", 0.50),
+    "R": (">=", 0.78),
+    "copies": (">=", 0.9),
+    "D loss": ("in", (0.12, 0.32)),
+    "G loss": ("in", (0.09, 0.40)),
 }
 
 
@@ -55,9 +64,15 @@ class Noise(nn.Module):
 def generator(width: int = 64) -> nn.Sequential:
     """(N, 16) noise -> (N, 1, 16, 16) images in [-1, 1]."""
     return nn.Sequential(
-        nn.Linear(Z, width * 16), nn.Unflatten(1, (width, 4, 4)), nn.BatchNorm2d(width), nn.ReLU(),
-        nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.BatchNorm2d(width // 2), nn.ReLU(),
-        nn.ConvTranspose2d(width // 2, 1, 4, 2, 1), nn.Tanh(),
+        nn.Linear(Z, width * 16),
+        nn.Unflatten(1, (width, 4, 4)),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.ConvTranspose2d(width, width // 2, 4, 2, 1),
+        nn.BatchNorm2d(width // 2),
+        nn.ReLU(),
+        nn.ConvTranspose2d(width // 2, 1, 4, 2, 1),
+        nn.Tanh(),
     )
 
 
@@ -65,9 +80,12 @@ def discriminator(width: int = 64) -> nn.Sequential:
     """(N, 1, 16, 16) images -> (N, 1) scores."""
     return nn.Sequential(
         Noise(0.25),
-        nn.Conv2d(1, width // 2, 4, 2, 1), nn.LeakyReLU(0.2),
-        nn.Conv2d(width // 2, width, 4, 2, 1), nn.LeakyReLU(0.2),
-        nn.Flatten(), nn.Linear(width * 16, 1),
+        nn.Conv2d(1, width // 2, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width // 2, width, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(width * 16, 1),
     )
 
 
@@ -154,8 +172,11 @@ class GAN:
     def state_dict(self) -> dict[str, Any]:
         """Everything that training goes on from."""
         return {
-            "G": self.G.state_dict(), "D": self.D.state_dict(), "average": self.average.state_dict(),
-            "optimizer_g": self.optimizer_g.state_dict(), "optimizer_d": self.optimizer_d.state_dict(),
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
         }
 
 
@@ -166,7 +187,9 @@ def batches(images: tg.Tensor, size: int, device: str) -> DataLoader:
     return DataLoader(TensorDataset(images), batch_size=size, shuffle=True, drop_last=True)
 
 
-def train(gan: GAN, loader: DataLoader, epochs: int, steps: int | None) -> Iterator[tuple[int, int, tg.Tensor, tg.Tensor]]:
+def train(
+    gan: GAN, loader: DataLoader, epochs: int, steps: int | None
+) -> Iterator[tuple[int, int, tg.Tensor, tg.Tensor]]:
     """Train, yielding (epoch, images seen in this step, D's loss, G's loss) after each step."""
     for epoch in range(epochs):
         for number, (images,) in enumerate(loader):
@@ -202,7 +225,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/lsgan"), help="folder for pictures and the checkpoint")
     parser.add_argument("--json", type=Path, default=None, help="write the figures and the losses to this file")
-    parser.add_argument("--samples", type=int, default=1437, help="images that the figures are made from; 0 for no figures")
+    parser.add_argument(
+        "--samples", type=int, default=1437, help="images that the figures are made from; 0 for no figures"
+    )
     return parser.parse_args(arguments)
 
 
@@ -216,13 +241,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     loader = batches(Digits(train=True, size=16).images, options.batch, device)
     options.out.mkdir(parents=True, exist_ok=True)
     parameters = [sum(p.numel() for p in net.parameters()) for net in (gan.G, gan.D)]
-    console.print(f"{options.loss} on {device}: G {parameters[0]:,} parameters, D {parameters[1]:,}, seed {options.seed}")
+    console.print(
+        f"{options.loss} on {device}: G {parameters[0]:,} parameters, D {parameters[1]:,}, seed {options.seed}"
+    )
     z = tg.randn(100, Z, device=device)
     history: list[tuple[float, float]] = []
     per_epoch = min(len(loader), options.steps or len(loader))
     began = time.perf_counter()
     columns = (
-        TextColumn("epoch {task.fields[epoch]:3d}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("epoch {task.fields[epoch]:3d}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
         TextColumn("D {task.fields[d]:.3f}  G {task.fields[g]:.3f}  {task.fields[speed]:.0f} images/s"),
     )
     with Progress(*columns, console=console) as progress:
@@ -238,7 +268,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             count += 1
             seen += images
             progress.update(
-                task, advance=1, epoch=epoch + 1, d=sums[0] / count, g=sums[1] / count,
+                task,
+                advance=1,
+                epoch=epoch + 1,
+                d=sums[0] / count,
+                g=sums[1] / count,
                 speed=seen / (time.perf_counter() - began),
             )
         if count:
@@ -249,15 +283,24 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     console.print(f"{seen:,} images in {seconds:.1f} s; samples and checkpoint in {options.out}")
     result: dict[str, Any] = {
         "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()} | {"device": device},
-        "seconds": seconds, "images per second": seen / max(seconds, 1e-9), "losses": history,
+        "seconds": seconds,
+        "images per second": seen / max(seconds, 1e-9),
+        "losses": history,
     }
     if options.samples:
         figures = Judge().figures(gan.sample(tg.randn(options.samples, Z, device=device)))
         if history:
-            figures |= {"D loss": float(np.mean([d for d, _ in history[-10:]])), "G loss": float(np.mean([g for _, g in history[-10:]]))}
+            figures |= {
+                "D loss": float(np.mean([d for d, _ in history[-10:]])),
+                "G loss": float(np.mean([g for _, g in history[-10:]])),
+            }
         result["figures"] = figures
         defaults = vars(parse([]))
-        report(console, figures, all(getattr(options, k) == defaults[k] for k in ("epochs", "steps", "batch", "width", "loss")))
+        report(
+            console,
+            figures,
+            all(getattr(options, k) == defaults[k] for k in ("epochs", "steps", "batch", "width", "loss")),
+        )
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return result

@@ -54,7 +54,9 @@ def _second(grad, scale, x, frequency):
 def samples(rng):
     x = np.array([0.0, np.pi / 4, -np.pi / 4, np.pi / 2])
     yield Sample(
-        "worked", (x,), {"frequency": 1.0},
+        "worked",
+        (x,),
+        {"frequency": 1.0},
         answers=([0.0, np.pi / 4 + 0.5, -np.pi / 4 + 0.5, np.pi / 2 + 1.0], [1.0, 2.0, 0.0, 1.0]),
     )
     for shape in [(), (0, 3), (5,), (3, 70)]:
@@ -64,22 +66,26 @@ def samples(rng):
     yield Sample("frequency 0", (x,), {"frequency": 0.0}, raises=(ValueError, message))
 
 
-SNAKE = register(Op(
-    name="snake",
-    kernel=elementwise(forward_numpy, _forward),
-    grads=(Grad(of=("input",), keeps=("input",), op="snake_backward"),),
-    samples=samples,
-    function=snake,
-    promotion="float",
-))
+SNAKE = register(
+    Op(
+        name="snake",
+        kernel=elementwise(forward_numpy, _forward),
+        grads=(Grad(of=("input",), keeps=("input",), op="snake_backward"),),
+        samples=samples,
+        function=snake,
+        promotion="float",
+    )
+)
 
-register(Op(
-    name="snake_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("input",), op="snake_backward"),
-        Grad(of=("input",), keeps=("grad", "input"), op="snake_second"),  # so that gradients of gradients exist
-    ),
-))
+register(
+    Op(
+        name="snake_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("input",), op="snake_backward"),
+            Grad(of=("input",), keeps=("grad", "input"), op="snake_second"),  # so that gradients of gradients exist
+        ),
+    )
+)
 
 register(Op(name="snake_second", kernel=elementwise(second_numpy, _second)))

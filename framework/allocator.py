@@ -157,7 +157,8 @@ class Allocator:
                 memory = self.source.obtain(size)
             except MemoryError as error:
                 raise OutOfMemoryError(
-                    f"allocate: {self.name} has no {readable(nbytes)} left ({error})\n{self.summary()}") from None
+                    f"allocate: {self.name} has no {readable(nbytes)} left ({error})\n{self.summary()}"
+                ) from None
         pool.free.setdefault(size, [])
         pool.made[size] = pool.made.get(size, 0) + 1
         return int(memory.handle), memory

@@ -16,7 +16,12 @@ import numpy as np
 
 from .device import Backend, Block, device
 
-_BYTES = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}  # stand-ins: bfloat16 has no typestr
+_BYTES = {
+    1: np.dtype("u1"),
+    2: np.dtype("u2"),
+    4: np.dtype("u4"),
+    8: np.dtype("u8"),
+}  # stand-ins: bfloat16 has no typestr
 
 
 @lru_cache(maxsize=4096)
@@ -52,8 +57,15 @@ class DeviceArray:
 
     __slots__ = ("__weakref__", "backend", "block", "dtype", "ptr", "shape", "strides")
 
-    def __init__(self, block: Block, ptr: int, dtype: np.dtype, shape: tuple[int, ...],
-                 strides: tuple[int, ...], backend: Backend) -> None:
+    def __init__(
+        self,
+        block: Block,
+        ptr: int,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        backend: Backend,
+    ) -> None:
         self.block = block
         self.ptr = ptr
         self.dtype = dtype
@@ -89,10 +101,17 @@ class DeviceArray:
     def viewed(self, function: Callable[[np.ndarray], np.ndarray]) -> DeviceArray:
         """The view that ``function`` makes of a NumPy array; it may index, reshape and transpose, never read or copy."""
         width = self.dtype.itemsize
-        stand_in = np.asarray(_Description({
-            "data": (self.ptr, False), "typestr": _BYTES[width].str, "version": 3,
-            "shape": self.shape, "strides": tuple(s * width for s in self.strides),
-        }))
+        stand_in = np.asarray(
+            _Description(
+                {
+                    "data": (self.ptr, False),
+                    "typestr": _BYTES[width].str,
+                    "version": 3,
+                    "shape": self.shape,
+                    "strides": tuple(s * width for s in self.strides),
+                }
+            )
+        )
         out = function(stand_in)
         ptr = out.__array_interface__["data"][0] if out.size else self.ptr
         return DeviceArray(self.block, ptr, self.dtype, out.shape, tuple(s // width for s in out.strides), self.backend)

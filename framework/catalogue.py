@@ -15,7 +15,10 @@ import numpy as np
 from .op import OPS, Op
 
 KINDS = {
-    "": "as given", "arithmetic": "promoted", "float": "promoted, to floating", "comparison": "promoted, gives bool",
+    "": "as given",
+    "arithmetic": "promoted",
+    "float": "promoted, to floating",
+    "comparison": "promoted, gives bool",
 }
 
 
@@ -62,7 +65,9 @@ def formula(op: Op) -> tuple[str, ...]:
     forward = [row for row in family if row.samples is not None and row is not op]
     wanted = {(row.name, f"grad_{name}") for row in forward for g in row.grads if g.op == op.name for name in g.of}
     if op.function is not None or (op.samples is not None and not wanted):
-        wanted = {(op.name, name) for name in (*op.writes, op.name, "out", "out_i", "out_k", ", ".join(op.outputs) or "out")}
+        wanted = {
+            (op.name, name) for name in (*op.writes, op.name, "out", "out_i", "out_k", ", ".join(op.outputs) or "out")
+        }
     own = [line for row, left, line in stated if (row, left) in wanted]
     shared = [line for row, left, line in stated if row == "" and any(left == name for _, name in wanted)]
     everything = [line for _, left, line in stated if left] if op.writes else []  # a step that is a list of assignments

@@ -19,7 +19,11 @@ from . import language
 from .dtypes import ALL
 
 TARGETS: dict[str, tuple[str, int | str, int]] = {  # back end, architecture, lanes of a warp
-    "sm_80": ("cuda", 80, 32), "sm_90": ("cuda", 90, 32), "sm_100": ("cuda", 100, 32), "gfx942": ("hip", "gfx942", 64)}
+    "sm_80": ("cuda", 80, 32),
+    "sm_90": ("cuda", 90, 32),
+    "sm_100": ("cuda", 100, 32),
+    "gfx942": ("hip", "gfx942", 64),
+}
 Place = tuple[int, ...]  # of a value among the parameters: (2,), or (2, 0) inside the tuple there
 FUSION = "enable_fp_fusion"  # reserved among a launch's constants: may a * b + c become one instruction?
 
@@ -57,8 +61,15 @@ class Specialisation:
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """All of it in a form where 1, True and 1.0 differ."""
-        return (id(self.function), self.types, self.aligned, typed(self.constants), self.num_warps, self.num_stages,
-                self.fusion)
+        return (
+            id(self.function),
+            self.types,
+            self.aligned,
+            typed(self.constants),
+            self.num_warps,
+            self.num_stages,
+            self.fusion,
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Specialisation) and self.key == other.key
@@ -86,8 +97,9 @@ def typed(value: Any) -> Any:
     return (type(value), value)
 
 
-def specialise(function: Any, arguments: tuple[Any, ...], constants: Mapping[str, Any], num_warps: int,
-               num_stages: int) -> Specialisation:
+def specialise(
+    function: Any, arguments: tuple[Any, ...], constants: Mapping[str, Any], num_warps: int, num_stages: int
+) -> Specialisation:
     """What ``function`` must be compiled for to be launched with these arguments (as in ``Backend.launch``).
 
     Raises TypeError for arguments that do not fit the kernel's parameters.
@@ -104,8 +116,9 @@ def specialise(function: Any, arguments: tuple[Any, ...], constants: Mapping[str
             fixed.append(((place,), _constant(value)))
         else:
             types.append(_describe(value, (place,), aligned, fixed, kernel.name))
-    return Specialisation(real, tuple(types), tuple(aligned), tuple(fixed), num_warps, num_stages,
-                          bool(constants.get(FUSION, True)))
+    return Specialisation(
+        real, tuple(types), tuple(aligned), tuple(fixed), num_warps, num_stages, bool(constants.get(FUSION, True))
+    )
 
 
 def _constant(value: Any) -> Any:
@@ -128,12 +141,14 @@ def _describe(value: Any, place: Place, aligned: list[Place], fixed: list[tuple[
     if isinstance(value, int):
         if value % 16 == 0:
             aligned.append(place)
-        return "i32" if -2**31 <= value < 2**31 else "i64"
+        return "i32" if -(2**31) <= value < 2**31 else "i64"
     dtype = getattr(value, "dtype", None)
     name = _NAMES.get(dtype) if dtype is not None else None
     if name is None:
-        raise TypeError(f"{kernel}: expected an array, a number, None or a tuple of these, got {type(value).__name__}"
-                        + ("" if dtype is None else f" of {dtype}"))
+        raise TypeError(
+            f"{kernel}: expected an array, a number, None or a tuple of these, got {type(value).__name__}"
+            + ("" if dtype is None else f" of {dtype}")
+        )
     if isinstance(value, np.generic):  # a value rather than a size: that it divides by 16 is chance
         return name
     if value.ptr % 16 == 0:
@@ -196,8 +211,10 @@ def compile(specialisation: Specialisation, target: Any) -> Any:
 
     function = specialisation.function
     if not isinstance(language.modules()["triton.language"].sum, JITFunction) or not isinstance(function, JITFunction):
-        raise RuntimeError(f"{function.fn.__name__}: nothing can be compiled while TRITON_INTERPRET is set, because "
-                           "Triton then interprets its own functions; unset TRITON_INTERPRET and start again")
+        raise RuntimeError(
+            f"{function.fn.__name__}: nothing can be compiled while TRITON_INTERPRET is set, because "
+            "Triton then interprets its own functions; unset TRITON_INTERPRET and start again"
+        )
 
     class Source(ASTSource):  # type: ignore[misc]
         def hash(self) -> str:
@@ -207,11 +224,18 @@ def compile(specialisation: Specialisation, target: Any) -> Any:
             return hashlib.sha256("-".join([super().hash(), *keys]).encode()).hexdigest()
 
     names = [name for name, _, _ in language.signature(function).parameters]
-    options = {"num_warps": specialisation.num_warps, "num_stages": specialisation.num_stages,
-               FUSION: specialisation.fusion}
+    options = {
+        "num_warps": specialisation.num_warps,
+        "num_stages": specialisation.num_stages,
+        FUSION: specialisation.fusion,
+    }
     constexpr = language.modules()["triton.language"].constexpr
     constants = {place: _wrapped(value, constexpr) for place, value in specialisation.constants}
     with language.lock:
-        source = Source(function, dict(zip(names, specialisation.types, strict=True)), constants,
-                        {place: _ALIGNED for place in specialisation.aligned})
+        source = Source(
+            function,
+            dict(zip(names, specialisation.types, strict=True)),
+            constants,
+            {place: _ALIGNED for place in specialisation.aligned},
+        )
         return compiled(source, target=target, options=options)

@@ -17,7 +17,6 @@ and see the input as a correlation with stride 1.  So nothing is scattered and n
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd, prod
 from typing import Any
@@ -112,8 +111,9 @@ def _store(out: np.ndarray, values: np.ndarray, bias: np.ndarray | None) -> None
 
 
 @lru_cache(maxsize=4096)
-def _taps(taps: int, stride: int, padding: int, dilation: int, inner: int,
-          outer: int) -> tuple[tuple[slice, slice], ...]:
+def _taps(
+    taps: int, stride: int, padding: int, dilation: int, inner: int, outer: int
+) -> tuple[tuple[slice, slice], ...]:
     """For each tap r, which ``inner`` places p see an ``outer`` one, p * stride - padding + r * dilation, and which."""
     found = []
     for r in range(taps):
@@ -145,7 +145,9 @@ def _padded(input: np.ndarray, before: Pair, extent: Pair) -> np.ndarray:
     (top, bottom), (left, right) = inside
     out[:, :top] = out[:, bottom:] = out[:, :, :left] = out[:, :, right:] = 0
     if bottom > top and right > left:
-        out[:, top:bottom, left:right] = last[:, top - before[0]:bottom - before[0], left - before[1]:right - before[1]]
+        out[:, top:bottom, left:right] = last[
+            :, top - before[0] : bottom - before[0], left - before[1] : right - before[1]
+        ]
     return out
 
 
@@ -153,8 +155,12 @@ def _windows(padded: np.ndarray, start: Pair, step: Pair, apart: Pair, size: Pai
     """Rows (n * P * Q, R * S * C) of what places see in padded (n, H, W, C): ``start + p * step + r * apart``."""
     n, _, _, c = padded.shape
     a, b, d, e = padded.strides
-    view = as_strided(padded[:, start[0]:, start[1]:], (n, *size, *taps, c),
-                      (a, b * step[0], d * step[1], b * apart[0], d * apart[1], e), writeable=False)
+    view = as_strided(
+        padded[:, start[0] :, start[1] :],
+        (n, *size, *taps, c),
+        (a, b * step[0], d * step[1], b * apart[0], d * apart[1], e),
+        writeable=False,
+    )
     columns = view
     if not view.flags.c_contiguous:  # as that of a 1 x 1 kernel may be
         columns = _scratch("columns", view.shape, padded.dtype)
@@ -173,8 +179,16 @@ def _extents(size: Pair, stride: Pair, taps: Pair, dilation: Pair) -> Pair:
     return high, wide
 
 
-def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair,
-                    dilation: Pair, groups: int, size: Pair) -> np.ndarray:
+def correlate_numpy(
+    input: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    size: Pair,
+) -> np.ndarray:
     """``correlate`` (module docstring): input (N, C, H, W), weight (K, C/groups, R, S), bias (K) or None."""
     if input.dtype in dtypes.HALF:
         wide = _wide(input), _wide(weight), None if bias is None else _wide(bias)
@@ -211,8 +225,16 @@ def correlate_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | No
     return out
 
 
-def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair,
-                 dilation: Pair, groups: int, size: Pair) -> np.ndarray:
+def spread_numpy(
+    input: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    size: Pair,
+) -> np.ndarray:
     """``spread`` (module docstring): input (N, K, P, Q), weight (K, C/groups, R, S), bias (C) or None."""
     if input.dtype in dtypes.HALF:
         wide = _wide(input), _wide(weight), None if bias is None else _wide(bias)
@@ -244,8 +266,15 @@ def spread_numpy(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None,
     return out
 
 
-def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: Pair,
-                      padding: Pair, dilation: Pair) -> None:
+def _spread_by_phases(
+    out: np.ndarray,
+    input: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+) -> None:
     n, (c, *taps), size = input.shape[0], weight.shape[1:], out.shape[2:]
     plans = [phases(taps[d], stride[d], padding[d], dilation[d]) for d in (0, 1)]
     before, extent, spans = [], [], []
@@ -272,7 +301,7 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
         padded = _padded(input[part], (before[0], before[1]), (extent[0], extent[1]))
         for a, (high_count, top, _, _, many_r, _, apart_r) in enumerate(spans[0]):
             for b, (wide_count, left, _, _, many_s, _, apart_s) in enumerate(spans[1]):
-                target = out[part, :, a::stride[0], b::stride[1]]
+                target = out[part, :, a :: stride[0], b :: stride[1]]
                 if (a, b) in matrices:
                     count = (high_count, wide_count)
                     seen = _windows(padded, (top, left), (1, 1), (apart_r, apart_s), count, (many_r, many_s))
@@ -284,8 +313,9 @@ def _spread_by_phases(out: np.ndarray, input: np.ndarray, weight: np.ndarray, bi
     shared_out(part_of_output, _chunks(n, largest * input.itemsize))
 
 
-def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, padding: Pair, dilation: Pair, groups: int,
-                          taps: Pair) -> np.ndarray:
+def weight_gradient_numpy(
+    grad: np.ndarray, input: np.ndarray, stride: Pair, padding: Pair, dilation: Pair, groups: int, taps: Pair
+) -> np.ndarray:
     """``weight_gradient`` (module docstring): grad (N, K, P, Q), input (N, C, H, W), result (K, C/groups, R, S)."""
     if grad.dtype in dtypes.HALF:
         wide = _wide(grad), _wide(input)
@@ -325,8 +355,15 @@ def weight_gradient_numpy(grad: np.ndarray, input: np.ndarray, stride: Pair, pad
 
 
 @jit
-def _phase(phase, TAPS: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-           COMMON: tl.constexpr, INVERSE: tl.constexpr):
+def _phase(
+    phase,
+    TAPS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    PADDING: tl.constexpr,
+    DILATION: tl.constexpr,
+    COMMON: tl.constexpr,
+    INVERSE: tl.constexpr,
+):
     """First tap and base place of one phase, as ``phases`` has them; a first tap of TAPS where it has none."""
     place = phase + PADDING
     first = (place // COMMON * INVERSE) % (STRIDE // COMMON)
@@ -335,11 +372,38 @@ def _phase(phase, TAPS: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexp
 
 
 @jit
-def _convolve(out_ptr, in_ptr, weight_ptr, bias_ptr, N, OH, OW, K, H, W, C, out_strides, in_strides, weight_strides,
-              weight_group, R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr,
-              DILATION: tl.constexpr, SPREAD: tl.constexpr, COMMON: tl.constexpr, INVERSE: tl.constexpr,
-              COUNT: tl.constexpr, FLAT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-              BLOCK_K: tl.constexpr, ACC: tl.constexpr, DOT: tl.constexpr):
+def _convolve(
+    out_ptr,
+    in_ptr,
+    weight_ptr,
+    bias_ptr,
+    N,
+    OH,
+    OW,
+    K,
+    H,
+    W,
+    C,
+    out_strides,
+    in_strides,
+    weight_strides,
+    weight_group,
+    R: tl.constexpr,
+    S: tl.constexpr,
+    STRIDE: tl.constexpr,
+    PADDING: tl.constexpr,
+    DILATION: tl.constexpr,
+    SPREAD: tl.constexpr,
+    COMMON: tl.constexpr,
+    INVERSE: tl.constexpr,
+    COUNT: tl.constexpr,
+    FLAT: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+):
     # out (N, groups * K, OH, OW) · in (N, groups * C, H, W) · weight (output channel, input channel, R, S) of one
     # group, the next one weight_group further · bias (groups * K) or None; any strides
     # one program per tile of output places by output channels; second axis: group by phase
@@ -411,8 +475,11 @@ def _convolve(out_ptr, in_ptr, weight_ptr, bias_ptr, N, OH, OW, K, H, W, C, out_
         r = first_r + t_r * STEP_R
         s = first_s + t_s * STEP_S
         inside = (m < M)[:, None] & (y >= 0) & (y < H) & (x >= 0) & (x < W) & wanted[None, :]
-        a = tl.load(source + y * in_strides[2] + x * in_strides[3] + (c.to(tl.int64) * in_strides[1])[None, :],
-                    mask=inside, other=0)
+        a = tl.load(
+            source + y * in_strides[2] + x * in_strides[3] + (c.to(tl.int64) * in_strides[1])[None, :],
+            mask=inside,
+            other=0,
+        )
         place = c.to(tl.int64) * weight_strides[1] + r * weight_strides[2] + s * weight_strides[3]
         b = tl.load(weights + place[:, None], mask=wanted[:, None] & (k < K)[None, :], other=0)
         acc = multiply_add(a, b, acc, DOT)
@@ -420,17 +487,43 @@ def _convolve(out_ptr, in_ptr, weight_ptr, bias_ptr, N, OH, OW, K, H, W, C, out_
         acc += tl.load(bias_ptr + group * K + k, mask=k < K, other=0).to(ACC)[None, :]
     h = row * PHASES_H + phase_h
     w = column * PHASES_W + phase_w
-    target = out_ptr + (image * out_strides[0] + h * out_strides[2] + w * out_strides[3])[:, None] \
+    target = (
+        out_ptr
+        + (image * out_strides[0] + h * out_strides[2] + w * out_strides[3])[:, None]
         + ((group * K + k) * out_strides[1])[None, :]
+    )
     mask = ((m < M) & (h < OH) & (w < OW))[:, None] & (k < K)[None, :]
     tl.store(target, acc.to(out_ptr.dtype.element_ty), mask=mask)
 
 
 @jit
-def _weights(out_ptr, grad_ptr, in_ptr, N, P, Q, K, H, W, C, per_split, total, grad_strides, in_strides,
-             R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, DILATION: tl.constexpr,
-             CHANNELS_FIRST: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-             ACC: tl.constexpr, DOT: tl.constexpr):
+def _weights(
+    out_ptr,
+    grad_ptr,
+    in_ptr,
+    N,
+    P,
+    Q,
+    K,
+    H,
+    W,
+    C,
+    per_split,
+    total,
+    grad_strides,
+    in_strides,
+    R: tl.constexpr,
+    S: tl.constexpr,
+    STRIDE: tl.constexpr,
+    PADDING: tl.constexpr,
+    DILATION: tl.constexpr,
+    CHANNELS_FIRST: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+):
     # out (splits, groups * K, C, R, S), row-major, total elements a split · grad (N, groups * K, P, Q) ·
     # in (N, groups * C, H, W), any strides
     # one program per tile of K by (C, R, S), flattened so that neighbours are near in memory; second axis: part of
@@ -460,13 +553,17 @@ def _weights(out_ptr, grad_ptr, in_ptr, N, P, Q, K, H, W, C, per_split, total, g
         image = m // (P * Q)
         p = m // Q % P
         q = m % Q
-        a = tl.load(grads + (image * grad_strides[0] + p * grad_strides[2] + q * grad_strides[3])[None, :],
-                    mask=(k < K)[:, None] & (m < end)[None, :], other=0)
+        a = tl.load(
+            grads + (image * grad_strides[0] + p * grad_strides[2] + q * grad_strides[3])[None, :],
+            mask=(k < K)[:, None] & (m < end)[None, :],
+            other=0,
+        )
         y = (p * STRIDE[0])[:, None] + down[None, :]
         x = (q * STRIDE[1])[:, None] + along[None, :]
         inside = (m < end)[:, None] & wanted[None, :] & (y >= 0) & (y < H) & (x >= 0) & (x < W)
-        b = tl.load(source + (image * in_strides[0])[:, None] + y * in_strides[2] + x * in_strides[3],
-                    mask=inside, other=0)
+        b = tl.load(
+            source + (image * in_strides[0])[:, None] + y * in_strides[2] + x * in_strides[3], mask=inside, other=0
+        )
         acc = multiply_add(a, b, acc, DOT)
     place = split * total + ((group * K + k) * C * R * S)[:, None] + (c * R * S + tap)[None, :]
     tl.store(out_ptr + place, acc.to(out_ptr.dtype.element_ty), mask=(k < K)[:, None] & wanted[None, :])
@@ -479,8 +576,17 @@ def _empty_device(shape: tuple[int, ...], like: DeviceArray) -> DeviceArray:
     return empty_like(like, shape)
 
 
-def _convolve_on(input: DeviceArray, weight: DeviceArray, bias: DeviceArray | None, stride: Pair, padding: Pair,
-                 dilation: Pair, groups: int, size: Pair, spread: bool) -> DeviceArray:
+def _convolve_on(
+    input: DeviceArray,
+    weight: DeviceArray,
+    bias: DeviceArray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    size: Pair,
+    spread: bool,
+) -> DeviceArray:
     n = input.shape[0]
     taps = weight.shape[2:]
     strides = weight.strides
@@ -506,28 +612,73 @@ def _convolve_on(input: DeviceArray, weight: DeviceArray, bias: DeviceArray | No
     dot = k > 4 and input.dtype.kind not in "iub"
     block_m, block_n, block_k, warps = tiles(M, k, count[0] * count[1] * c if flat else c, input.dtype, dot, large)
     # one program per tile of places by channels; second axis: groups by phases
-    launch(_convolve, (cdiv(M, block_m) * cdiv(k, block_n), groups * each[0] * each[1]), out, input, weight,
-           None if bias is None else contiguous(bias), n, *size, k, *input.shape[2:], c, out.strides, input.strides,
-           weight_strides, weight_group, R=taps[0], S=taps[1], STRIDE=stride, PADDING=padding, DILATION=dilation,
-           SPREAD=spread, COMMON=common, INVERSE=inverse, COUNT=count, FLAT=flat, BLOCK_M=block_m, BLOCK_N=block_n,
-           BLOCK_K=block_k, ACC=accumulator_type(input.dtype), DOT=dot, num_warps=warps)
+    launch(
+        _convolve,
+        (cdiv(M, block_m) * cdiv(k, block_n), groups * each[0] * each[1]),
+        out,
+        input,
+        weight,
+        None if bias is None else contiguous(bias),
+        n,
+        *size,
+        k,
+        *input.shape[2:],
+        c,
+        out.strides,
+        input.strides,
+        weight_strides,
+        weight_group,
+        R=taps[0],
+        S=taps[1],
+        STRIDE=stride,
+        PADDING=padding,
+        DILATION=dilation,
+        SPREAD=spread,
+        COMMON=common,
+        INVERSE=inverse,
+        COUNT=count,
+        FLAT=flat,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+        ACC=accumulator_type(input.dtype),
+        DOT=dot,
+        num_warps=warps,
+    )
     return out
 
 
-def correlate_triton(input: DeviceArray, weight: DeviceArray, bias: DeviceArray | None, stride: Pair, padding: Pair,
-                     dilation: Pair, groups: int, size: Pair) -> DeviceArray:
+def correlate_triton(
+    input: DeviceArray,
+    weight: DeviceArray,
+    bias: DeviceArray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    size: Pair,
+) -> DeviceArray:
     """``correlate`` as ``correlate_numpy`` has it."""
     return _convolve_on(input, weight, bias, stride, padding, dilation, groups, size, False)
 
 
-def spread_triton(input: DeviceArray, weight: DeviceArray, bias: DeviceArray | None, stride: Pair, padding: Pair,
-                  dilation: Pair, groups: int, size: Pair) -> DeviceArray:
+def spread_triton(
+    input: DeviceArray,
+    weight: DeviceArray,
+    bias: DeviceArray | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    size: Pair,
+) -> DeviceArray:
     """``spread`` as ``spread_numpy`` has it."""
     return _convolve_on(input, weight, bias, stride, padding, dilation, groups, size, True)
 
 
-def weight_gradient_triton(grad: DeviceArray, input: DeviceArray, stride: Pair, padding: Pair, dilation: Pair,
-                           groups: int, taps: Pair) -> DeviceArray:
+def weight_gradient_triton(
+    grad: DeviceArray, input: DeviceArray, stride: Pair, padding: Pair, dilation: Pair, groups: int, taps: Pair
+) -> DeviceArray:
     """``weight_gradient`` as ``weight_gradient_numpy`` has it."""
     (n, k, p, q), c = grad.shape, input.shape[1] // groups
     k //= groups
@@ -541,8 +692,33 @@ def weight_gradient_triton(grad: DeviceArray, input: DeviceArray, stride: Pair, 
     splits, per_split = splits_of(programs * groups, places, block_k, out.backend)
     into = out if splits == 1 else empty_like(grad, (splits, *out.shape), accumulates_in(grad.dtype))
     # one program per tile of one group's weights and part of the sum over places
-    launch(_weights, (programs, splits, groups), into, grad, input, n, p, q, k, *input.shape[2:], c, per_split,
-           out.size, grad.strides, input.strides, R=taps[0], S=taps[1], STRIDE=stride, PADDING=padding,
-           DILATION=dilation, CHANNELS_FIRST=input.strides[1] != 1 or input.shape[1] == 1, BLOCK_M=block_m,
-           BLOCK_N=block_n, BLOCK_K=block_k, ACC=accumulator_type(grad.dtype), DOT=dot, num_warps=warps)
+    launch(
+        _weights,
+        (programs, splits, groups),
+        into,
+        grad,
+        input,
+        n,
+        p,
+        q,
+        k,
+        *input.shape[2:],
+        c,
+        per_split,
+        out.size,
+        grad.strides,
+        input.strides,
+        R=taps[0],
+        S=taps[1],
+        STRIDE=stride,
+        PADDING=padding,
+        DILATION=dilation,
+        CHANNELS_FIRST=input.strides[1] != 1 or input.shape[1] == 1,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+        ACC=accumulator_type(grad.dtype),
+        DOT=dot,
+        num_warps=warps,
+    )
     return out if splits == 1 else sum_parts(into, grad.dtype)

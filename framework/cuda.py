@@ -25,10 +25,24 @@ from .array import DeviceArray
 from .device import Backend, device, forget
 
 __all__ = [
-    "Event", "OutOfMemoryError", "Stream", "current_device", "current_stream", "device_count", "empty_cache",
-    "get_device_capability", "get_device_name", "get_device_properties", "is_available", "max_memory_allocated",
-    "memory_allocated", "memory_reserved", "memory_summary", "reset_peak_memory_stats",
-    "set_device", "synchronize",
+    "Event",
+    "OutOfMemoryError",
+    "Stream",
+    "current_device",
+    "current_stream",
+    "device_count",
+    "empty_cache",
+    "get_device_capability",
+    "get_device_name",
+    "get_device_properties",
+    "is_available",
+    "max_memory_allocated",
+    "memory_allocated",
+    "memory_reserved",
+    "memory_summary",
+    "reset_peak_memory_stats",
+    "set_device",
+    "synchronize",
 ]
 
 _OLDEST_DRIVER = 12000  # the first with context-independent libraries (cuLibraryLoadData)
@@ -70,8 +84,10 @@ def _obstacle() -> str | None:
         return f"cuda: the NVIDIA driver does not start ({_name(code)})"
     version = driver.cuDriverGetVersion()[1]
     if version < _OLDEST_DRIVER:
-        return (f"cuda: the NVIDIA driver is for CUDA {_dotted(version)}, "
-                f"trigrad needs one for CUDA {_dotted(_OLDEST_DRIVER)} or later")
+        return (
+            f"cuda: the NVIDIA driver is for CUDA {_dotted(version)}, "
+            f"trigrad needs one for CUDA {_dotted(_OLDEST_DRIVER)} or later"
+        )
     return None
 
 
@@ -152,7 +168,8 @@ class _Source:
         self._exiting = False
         atexit.register(self._exit)
         supported = driver.cuDeviceGetAttribute(
-            driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, card.device_id)
+            driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, card.device_id
+        )
         # Some virtual machines have no stream-ordered memory.  Where it is, cuda-core lets the pool keep what is freed.
         self._pool = card.memory_resource.handle if _checked(supported, "MEMORY_POOLS_SUPPORTED") else None
 
@@ -222,9 +239,13 @@ class _Staging:
                     _told(_FAILED, self._read[self._turn].sync)
                 begin = self._filled
                 count = min(data.size - done, _STAGING - begin)
-                self._bytes[self._turn][begin:begin + count] = data[done:done + count]
-                _checked(self._driver.cuMemcpyHtoDAsync(
-                    ptr + done, self._addresses[self._turn] + begin, count, self._stream.handle), "cuMemcpyHtoDAsync")
+                self._bytes[self._turn][begin : begin + count] = data[done : done + count]
+                _checked(
+                    self._driver.cuMemcpyHtoDAsync(
+                        ptr + done, self._addresses[self._turn] + begin, count, self._stream.handle
+                    ),
+                    "cuMemcpyHtoDAsync",
+                )
                 self._filled = begin + count
                 done += count
 
@@ -301,8 +322,10 @@ class CudaBackend(Backend):
         if not array.size:
             return
         self._card.set_current()
-        _checked(self._driver.cuMemcpyDtoHAsync(array.ctypes.data, ptr, array.nbytes, self.stream.handle),
-                 "cuMemcpyDtoHAsync")
+        _checked(
+            self._driver.cuMemcpyDtoHAsync(array.ctypes.data, ptr, array.nbytes, self.stream.handle),
+            "cuMemcpyDtoHAsync",
+        )
         self.synchronize()
 
     def synchronize(self) -> None:
@@ -310,8 +333,15 @@ class CudaBackend(Backend):
 
     # -- launches --
 
-    def launch(self, function: Any, grid: tuple[int, ...], arguments: tuple[Any, ...],
-               constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        num_warps: int,
+        num_stages: int,
+    ) -> None:
         key: list[Any] = [id(function), num_warps, num_stages]
         values: list[Any] = []
         _read_arguments(arguments, key, values)
@@ -344,8 +374,15 @@ class CudaBackend(Backend):
         plan.configurations[grid] = made
         return made
 
-    def _plan(self, key: tuple[Any, ...], function: Any, arguments: tuple[Any, ...], constants: Mapping[str, Any],
-              num_warps: int, num_stages: int) -> _Plan:
+    def _plan(
+        self,
+        key: tuple[Any, ...],
+        function: Any,
+        arguments: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        num_warps: int,
+        num_stages: int,
+    ) -> _Plan:
         from . import compile as compiler
 
         specialisation = compiler.specialise(function, arguments, constants, num_warps, num_stages)
@@ -353,27 +390,36 @@ class CudaBackend(Backend):
         facts = compiled.metadata
         name = facts.name
         if getattr(facts, "global_scratch_size", 0) or getattr(facts, "profile_scratch_size", 0):
-            raise RuntimeError(f"{name}: the kernel asks for scratch memory (device-side descriptors or profiling), "
-                               "which trigrad does not provide")
+            raise RuntimeError(
+                f"{name}: the kernel asks for scratch memory (device-side descriptors or profiling), "
+                "which trigrad does not provide"
+            )
         if facts.shared > self._shared_limit:
-            raise RuntimeError(f"{name}: a program needs {facts.shared} bytes of shared memory, {self.device} has "
-                               f"{self._shared_limit}; use smaller blocks or fewer stages")
+            raise RuntimeError(
+                f"{name}: a program needs {facts.shared} bytes of shared memory, {self.device} has "
+                f"{self._shared_limit}; use smaller blocks or fewer stages"
+            )
         self._card.set_current()
         try:
             kernel = self._core.ObjectCode.from_cubin(compiled.asm["cubin"]).get_kernel(name)
         except Exception as error:
             driver = _dotted(_checked(self._driver.cuDriverGetVersion(), "cuDriverGetVersion"))
-            raise RuntimeError(f"{name}: the driver (for CUDA {driver}) does not load the compiled kernel; "
-                               f"a newer driver or an older Triton may help: {error}") from error
+            raise RuntimeError(
+                f"{name}: the driver (for CUDA {driver}) does not load the compiled kernel; "
+                f"a newer driver or an older Triton may help: {error}"
+            ) from error
         if facts.shared > 48 << 10:  # more has to be asked for
             attribute = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             handle, card = self._driver.CUkernel(int(kernel.handle)), self._driver.CUdevice(self._card.device_id)
-            _checked(self._driver.cuKernelSetAttribute(attribute, facts.shared, handle, card),
-                     f"{name}: {facts.shared} bytes of shared memory")
-        parameters = [default for _, constant, default in language.signature(specialisation.function).parameters
-                      if not constant]
+            _checked(
+                self._driver.cuKernelSetAttribute(attribute, facts.shared, handle, card),
+                f"{name}: {facts.shared} bytes of shared memory",
+            )
+        parameters = [
+            default for _, constant, default in language.signature(specialisation.function).parameters if not constant
+        ]
         # Parameters left at their defaults, and the two pointers to scratch memory that end every kernel of Triton's.
-        rest = (*compiler.flatten(parameters[len(arguments):]), 0, 0)
+        rest = (*compiler.flatten(parameters[len(arguments) :]), 0, 0)
         plan = _Plan(name, kernel, facts.num_warps * 32, facts.shared, rest, (function, dict(constants)))
         self._plans[key] = plan
         return plan

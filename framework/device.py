@@ -100,8 +100,15 @@ class Backend:
         """Copy from address ``ptr`` into a C-contiguous NumPy array, after all work given before."""
         raise NotImplementedError
 
-    def launch(self, function: Any, grid: tuple[int, ...], arguments: tuple[Any, ...],
-               constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        num_warps: int,
+        num_stages: int,
+    ) -> None:
         """Run a ``@jit`` function over ``grid``.
 
         ``arguments`` are its run-time parameters in order: a ``DeviceArray`` (its address), a typed NumPy scalar,

@@ -17,7 +17,11 @@ from .allocator import readable
 from .fill import full
 
 VARIABLES = (
-    "CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TRITON_CACHE_DIR",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TRITON_CACHE_DIR",
     "TRITON_INTERPRET",
 )
 
@@ -128,6 +132,12 @@ def _environment() -> Iterator[Finding]:
 
 
 QUESTIONS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
-    ("system", _system), ("packages", _packages), ("device cpu", _cpu), ("device interpreter", _interpreter),
-    ("device cuda", _cuda), ("default device", _choices), ("compiled kernels", _caches), ("environment", _environment),
+    ("system", _system),
+    ("packages", _packages),
+    ("device cpu", _cpu),
+    ("device interpreter", _interpreter),
+    ("device cuda", _cuda),
+    ("default device", _choices),
+    ("compiled kernels", _caches),
+    ("environment", _environment),
 )

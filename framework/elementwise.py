@@ -36,8 +36,19 @@ def widen(value):
 
 
 @jit
-def _elementwise(out_ptr, inputs, settings, n, shape, out_strides, strides,
-                 FUNCTION: tl.constexpr, OUT_KIND: tl.constexpr, KINDS: tl.constexpr, BLOCK: tl.constexpr):
+def _elementwise(
+    out_ptr,
+    inputs,
+    settings,
+    n,
+    shape,
+    out_strides,
+    strides,
+    FUNCTION: tl.constexpr,
+    OUT_KIND: tl.constexpr,
+    KINDS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # inputs: pointers and numbers; out and inputs have n elements over the merged shape, each with its own strides
     # one program per BLOCK elements, in the order in which out lies in memory
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -74,9 +85,7 @@ def _layout(operands: tuple[tuple[Ints, Ints], ...], out: tuple[Ints, Ints] | No
                 break
     order = sorted(range(len(shape)), key=lambda d: (-out_strides[d], d)) if shape else []
     permuted = tuple(shape[d] for d in order)
-    merged, steps_, kinds = classify(
-        permuted, tuple(tuple(s[d] for d in order) for s in (out_strides, *spread))
-    )
+    merged, steps_, kinds = classify(permuted, tuple(tuple(s[d] for d in order) for s in (out_strides, *spread)))
     return shape, out_strides, merged, steps_[0], steps_[1:], kinds[0], kinds[1:]
 
 
@@ -96,17 +105,20 @@ def _packed(shape: Ints, strides: Ints) -> Ints | None:
     return tuple(full)
 
 
-def run(function: Any, inputs: tuple[Any, ...], settings: tuple[Any, ...], result: np.dtype | None = None,
-        out: DeviceArray | None = None) -> DeviceArray:
+def run(
+    function: Any,
+    inputs: tuple[Any, ...],
+    settings: tuple[Any, ...],
+    result: np.dtype | None = None,
+    out: DeviceArray | None = None,
+) -> DeviceArray:
     """Apply a scalar ``@jit`` function to arrays and numbers that broadcast, into ``out`` or new memory.
 
     ``result`` is the dtype of new memory; by default the arrays' own, which must agree (bool operands aside).
     """
     arrays = [x for x in inputs if isinstance(x, DeviceArray)]
     kind = _common(arrays)
-    layout = _layout(
-        tuple((x.shape, x.strides) for x in arrays), None if out is None else (out.shape, out.strides)
-    )
+    layout = _layout(tuple((x.shape, x.strides) for x in arrays), None if out is None else (out.shape, out.strides))
     shape, out_strides, merged, merged_out, merged_in, out_kind, in_kinds = layout
     if out is None:
         out = empty_like(arrays[0], shape, kind if result is None else result)
@@ -128,10 +140,21 @@ def run(function: Any, inputs: tuple[Any, ...], settings: tuple[Any, ...], resul
             all_steps.append((0,) * len(merged))
     block = out.backend.block_size(n)
     # one program per BLOCK elements of out
-    launch(_elementwise, (-(-n // block),), out, tuple(operands),
-           tuple(number(s) if isinstance(s, (int, float)) and not isinstance(s, bool) else s for s in settings),
-           n, merged, merged_out, tuple(all_steps),
-           FUNCTION=function, OUT_KIND=ROW_MAJOR if out_kind == ROW_MAJOR else "strided", KINDS=tuple(all_kinds), BLOCK=block)
+    launch(
+        _elementwise,
+        (-(-n // block),),
+        out,
+        tuple(operands),
+        tuple(number(s) if isinstance(s, (int, float)) and not isinstance(s, bool) else s for s in settings),
+        n,
+        merged,
+        merged_out,
+        tuple(all_steps),
+        FUNCTION=function,
+        OUT_KIND=ROW_MAJOR if out_kind == ROW_MAJOR else "strided",
+        KINDS=tuple(all_kinds),
+        BLOCK=block,
+    )
     return out
 
 
@@ -150,7 +173,9 @@ def _common(arrays: list[DeviceArray]) -> np.dtype:
 def _number(kind: np.dtype) -> Callable[[Any], Any]:
     """What turns a Python number into a typed scalar of the computation's own precision."""
     if kind == _BOOL:
-        return lambda x: np.bool_(x) if isinstance(x, bool) else (np.float32(x) if isinstance(x, float) else np.int64(x))
+        return lambda x: (
+            np.bool_(x) if isinstance(x, bool) else (np.float32(x) if isinstance(x, float) else np.int64(x))
+        )
     return kind.type if kind.kind == "f" or kind.itemsize == 8 else (lambda x: np.asarray(x).astype(kind)[()])
 
 
@@ -186,7 +211,9 @@ def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None, ufun
     def into(out: DeviceArray, *inputs: Any, **given: Any) -> None:
         """Run the kernel with its result in ``out``, which may be one of the inputs itself."""
         overlap = any(
-            isinstance(x, DeviceArray) and x.block is out.block and (x.ptr, x.strides, x.shape) != (out.ptr, out.strides, out.shape)
+            isinstance(x, DeviceArray)
+            and x.block is out.block
+            and (x.ptr, x.strides, x.shape) != (out.ptr, out.strides, out.shape)
             for x in inputs
         )
         if overlap or out.dtype != _common([x for x in inputs if isinstance(x, DeviceArray)]) or kind is not None:

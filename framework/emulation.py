@@ -57,7 +57,8 @@ def _numpy(kind: Any) -> np.dtype:
 
 WORD = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}
 HALVES = frozenset(  # summed in float32 by matrix units
-    np.dtype(t) for t in (np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2))
+    np.dtype(t) for t in (np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+)
 
 
 class Memory:
@@ -212,38 +213,111 @@ def _leading_zeros(x: np.ndarray) -> np.ndarray:
 
 # Functions of CUDA's libdevice by their symbol without "__nv_" and without the "f" of the float version.
 _LIBDEVICE: dict[str, Callable[..., np.ndarray]] = {
-    **{name: getattr(np, name) for name in (
-        "floor", "ceil", "trunc", "rint", "sqrt", "cbrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p",
-        "sin", "cos", "tan", "sinh", "cosh", "tanh", "fmod", "hypot", "copysign", "nextafter", "isnan", "isinf",
-        "signbit", "ldexp")},
-    "abs": np.abs, "llabs": np.abs, "fabs": np.abs, "nearbyint": np.rint, "round": _round_away,
-    "llrint": np.rint, "llround": _round_away,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    **{
+        name: getattr(np, name)
+        for name in (
+            "floor",
+            "ceil",
+            "trunc",
+            "rint",
+            "sqrt",
+            "cbrt",
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "fmod",
+            "hypot",
+            "copysign",
+            "nextafter",
+            "isnan",
+            "isinf",
+            "signbit",
+            "ldexp",
+        )
+    },
+    "abs": np.abs,
+    "llabs": np.abs,
+    "fabs": np.abs,
+    "nearbyint": np.rint,
+    "round": _round_away,
+    "llrint": np.rint,
+    "llround": _round_away,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
     "sinpi": lambda x: np.sin(np.pi * np.fmod(x, 2).astype(np.float64)).astype(x.dtype),
     "cospi": lambda x: np.cos(np.pi * np.fmod(x, 2).astype(np.float64)).astype(x.dtype),
-    "exp10": lambda x: np.power(np.asarray(10, x.dtype), x), "pow": np.power, "powi": np.power,
-    "rsqrt": _precise_rsqrt, "rcbrt": lambda x: 1 / np.cbrt(x),
-    "erf": _each(math.erf), "erfc": _each(math.erfc), "erfinv": _erfinv,
-    "lgamma": _each(_lgamma), "tgamma": _each(_gamma),
+    "exp10": lambda x: np.power(np.asarray(10, x.dtype), x),
+    "pow": np.power,
+    "powi": np.power,
+    "rsqrt": _precise_rsqrt,
+    "rcbrt": lambda x: 1 / np.cbrt(x),
+    "erf": _each(math.erf),
+    "erfc": _each(math.erfc),
+    "erfinv": _erfinv,
+    "lgamma": _each(_lgamma),
+    "tgamma": _each(_gamma),
     "remainder": lambda x, y: (x - y * np.rint(x.astype(np.float64) / y)).astype(x.dtype),
     "fdim": lambda x, y: np.where(x > y, x - y, np.where(np.isnan(x) | np.isnan(y), np.nan, 0)).astype(x.dtype),
-    "fma": _fma, "fma_rn": _fma, "saturate": lambda x: np.where(np.isnan(x), 0, np.clip(x, 0, 1)).astype(x.dtype),
-    "isnand": np.isnan, "isinfd": np.isinf, "signbitd": np.signbit,
-    "finite": np.isfinite, "isfinited": np.isfinite,
-    "fsqrt_rn": np.sqrt, "dsqrt_rn": np.sqrt, "frsqrt_rn": _precise_rsqrt,
-    "frcp_rn": np.reciprocal, "drcp_rn": np.reciprocal, "fdiv_rn": np.divide, "ddiv_rn": np.divide,
-    "fadd_rn": np.add, "dadd_rn": np.add, "fsub_rn": np.subtract, "dsub_rn": np.subtract,
-    "fmul_rn": np.multiply, "dmul_rn": np.multiply,
-    "fast_sin": np.sin, "fast_cos": np.cos, "fast_tan": np.tan, "fast_exp": np.exp, "fast_log": np.log,
-    "fast_log2": np.log2, "fast_log10": np.log10, "fast_pow": np.power, "fast_fdivide": np.divide,
+    "fma": _fma,
+    "fma_rn": _fma,
+    "saturate": lambda x: np.where(np.isnan(x), 0, np.clip(x, 0, 1)).astype(x.dtype),
+    "isnand": np.isnan,
+    "isinfd": np.isinf,
+    "signbitd": np.signbit,
+    "finite": np.isfinite,
+    "isfinited": np.isfinite,
+    "fsqrt_rn": np.sqrt,
+    "dsqrt_rn": np.sqrt,
+    "frsqrt_rn": _precise_rsqrt,
+    "frcp_rn": np.reciprocal,
+    "drcp_rn": np.reciprocal,
+    "fdiv_rn": np.divide,
+    "ddiv_rn": np.divide,
+    "fadd_rn": np.add,
+    "dadd_rn": np.add,
+    "fsub_rn": np.subtract,
+    "dsub_rn": np.subtract,
+    "fmul_rn": np.multiply,
+    "dmul_rn": np.multiply,
+    "fast_sin": np.sin,
+    "fast_cos": np.cos,
+    "fast_tan": np.tan,
+    "fast_exp": np.exp,
+    "fast_log": np.log,
+    "fast_log2": np.log2,
+    "fast_log10": np.log10,
+    "fast_pow": np.power,
+    "fast_fdivide": np.divide,
     "fast_exp10": lambda x: np.power(np.asarray(10, x.dtype), x),
-    "float_as_int": lambda x: x.view(np.int32), "float_as_uint": lambda x: x.view(np.uint32),
-    "int_as_float": lambda x: x.view(np.float32), "uint_as_float": lambda x: x.view(np.float32),
-    "double_as_longlong": lambda x: x.view(np.int64), "longlong_as_double": lambda x: x.view(np.float64),
-    "popc": lambda x: np.bitwise_count(_bits(x)), "popcll": lambda x: np.bitwise_count(_bits(x)),
-    "clz": _leading_zeros, "clzll": _leading_zeros,
-    "mulhi": _mulhi, "mul64hi": _mulhi, "umulhi": _umulhi, "umul64hi": _umulhi,
+    "float_as_int": lambda x: x.view(np.int32),
+    "float_as_uint": lambda x: x.view(np.uint32),
+    "int_as_float": lambda x: x.view(np.float32),
+    "uint_as_float": lambda x: x.view(np.float32),
+    "double_as_longlong": lambda x: x.view(np.int64),
+    "longlong_as_double": lambda x: x.view(np.float64),
+    "popc": lambda x: np.bitwise_count(_bits(x)),
+    "popcll": lambda x: np.bitwise_count(_bits(x)),
+    "clz": _leading_zeros,
+    "clzll": _leading_zeros,
+    "mulhi": _mulhi,
+    "mul64hi": _mulhi,
+    "umulhi": _umulhi,
+    "umul64hi": _umulhi,
 }
 
 
@@ -263,10 +337,18 @@ class Builder:
     """Stands where Triton's front end expects an MLIR builder, and computes instead of emitting."""
 
     options = SimpleNamespace(
-        arch=None, backend_name="interpreter", debug=True, sanitize_overflow=False, instrumentation_mode="",
-        supported_fp8_dtypes=("fp8e5", "fp8e4nv"), deprecated_fp8_dot_operand_dtypes=(),
-        default_dot_input_precision="ieee", allowed_dot_input_precisions=("tf32", "tf32x3", "ieee", "bf16x3", "bf16x6"),
-        max_num_imprecise_acc_default=0, extern_libs=None)
+        arch=None,
+        backend_name="interpreter",
+        debug=True,
+        sanitize_overflow=False,
+        instrumentation_mode="",
+        supported_fp8_dtypes=("fp8e5", "fp8e4nv"),
+        deprecated_fp8_dot_operand_dtypes=(),
+        default_dot_input_precision="ieee",
+        allowed_dot_input_precisions=("tf32", "tf32x3", "ieee", "bf16x3", "bf16x6"),
+        max_num_imprecise_acc_default=0,
+        extern_libs=None,
+    )
     codegen_fns = {"min_dot_size": lambda lhs, rhs: (1, 1, 1)}
     module_map: dict[str, ModuleType] = {}
 
@@ -325,8 +407,10 @@ class Builder:
             if not inside.all():
                 wrong = int(addresses[~inside][0])
                 a, b = min(self.regions, key=lambda r: max(r[0] - wrong, wrong - r[1]), default=(0, 0))
-                raise IndexError(f"{verb} {(~inside).sum()} of {inside.size} elements outside the kernel's arguments; "
-                                 f"the first lies {wrong - a} bytes from the beginning of one of {b - a} bytes")
+                raise IndexError(
+                    f"{verb} {(~inside).sum()} of {inside.size} elements outside the kernel's arguments; "
+                    f"the first lies {wrong - a} bytes from the beginning of one of {b - a} bytes"
+                )
         count = (high - low) // width + 1
         if low % width == 0:
             window = np.asarray(Memory(low, WORD[width], count))
@@ -463,8 +547,9 @@ class Builder:
         values = values[(values >= 0) & (values < bins)]
         return Handle(np.bincount(values.astype(np.int64), minlength=bins).astype(np.int32))
 
-    def create_extern_elementwise(self, library: str, path: str, symbol: str, arguments: list[Handle],
-                                  kind: Any, pure: bool) -> Handle:
+    def create_extern_elementwise(
+        self, library: str, path: str, symbol: str, arguments: list[Handle], kind: Any, pure: bool
+    ) -> Handle:
         return Handle(_libdevice(symbol)(*(x.data for x in arguments)).astype(_numpy(kind)))
 
     # debugging
@@ -499,24 +584,63 @@ def _binary(op: Callable[..., Any]) -> Callable[..., Handle]:
 
 
 for _name, _op in {
-    "fabs": np.abs, "iabs": np.abs, "fneg": np.negative, "floor": np.floor, "ceil": np.ceil, "sqrt": np.sqrt,
-    "precise_sqrt": np.sqrt, "rsqrt": _precise_rsqrt, "exp": np.exp, "exp2": np.exp2, "log": np.log, "log2": np.log2,
-    "sin": np.sin, "cos": np.cos, "erf": _each(math.erf),
+    "fabs": np.abs,
+    "iabs": np.abs,
+    "fneg": np.negative,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "sqrt": np.sqrt,
+    "precise_sqrt": np.sqrt,
+    "rsqrt": _precise_rsqrt,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "log": np.log,
+    "log2": np.log2,
+    "sin": np.sin,
+    "cos": np.cos,
+    "erf": _each(math.erf),
 }.items():
     setattr(Builder, f"create_{_name}", _unary(_op))
 
 for _name, _op in {
-    "fadd": np.add, "fsub": np.subtract, "fmul": np.multiply, "fdiv": np.divide, "precise_divf": np.divide,
-    "approx_divf": np.divide, "frem": np.fmod, "add": _integer(np.add), "sub": _integer(np.subtract),
-    "mul": _integer(np.multiply), "sdiv": _divide, "udiv": _divide, "srem": np.fmod, "urem": np.fmod,
-    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "shl": np.left_shift,
-    "lshr": lambda x, y: _shift_right(x, y, "u"), "ashr": lambda x, y: _shift_right(x, y, "i"), "umulhi": _umulhi,
-    "minsi": np.minimum, "minui": np.minimum, "maxsi": np.maximum, "maxui": np.maximum,
-    "minimumf": np.minimum, "maximumf": np.maximum, "minnumf": np.fmin, "maxnumf": np.fmax,
-    **{f"{kind}{name}": op for name, op in (
-        ("LT", np.less), ("LE", np.less_equal), ("GT", np.greater), ("GE", np.greater_equal))
-        for kind in ("icmpS", "icmpU", "fcmpO")},
-    "icmpEQ": np.equal, "icmpNE": np.not_equal, "fcmpOEQ": np.equal, "fcmpUNE": np.not_equal,
+    "fadd": np.add,
+    "fsub": np.subtract,
+    "fmul": np.multiply,
+    "fdiv": np.divide,
+    "precise_divf": np.divide,
+    "approx_divf": np.divide,
+    "frem": np.fmod,
+    "add": _integer(np.add),
+    "sub": _integer(np.subtract),
+    "mul": _integer(np.multiply),
+    "sdiv": _divide,
+    "udiv": _divide,
+    "srem": np.fmod,
+    "urem": np.fmod,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "shl": np.left_shift,
+    "lshr": lambda x, y: _shift_right(x, y, "u"),
+    "ashr": lambda x, y: _shift_right(x, y, "i"),
+    "umulhi": _umulhi,
+    "minsi": np.minimum,
+    "minui": np.minimum,
+    "maxsi": np.maximum,
+    "maxui": np.maximum,
+    "minimumf": np.minimum,
+    "maximumf": np.maximum,
+    "minnumf": np.fmin,
+    "maxnumf": np.fmax,
+    **{
+        f"{kind}{name}": op
+        for name, op in (("LT", np.less), ("LE", np.less_equal), ("GT", np.greater), ("GE", np.greater_equal))
+        for kind in ("icmpS", "icmpU", "fcmpO")
+    },
+    "icmpEQ": np.equal,
+    "icmpNE": np.not_equal,
+    "fcmpOEQ": np.equal,
+    "fcmpUNE": np.not_equal,
 }.items():
     setattr(Builder, f"create_{_name}", _binary(_op))
 
@@ -530,8 +654,12 @@ def _type(dtype: np.dtype) -> Callable[[Any], np.dtype]:
 
 
 ELEMENTS = {  # Triton's name of an element type: NumPy's
-    "int1": np.dtype(np.bool_), "fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16),
-    "fp32": np.dtype(np.float32), "fp64": np.dtype(np.float64), "fp8e5": np.dtype(ml_dtypes.float8_e5m2),
+    "int1": np.dtype(np.bool_),
+    "fp16": np.dtype(np.float16),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+    "fp32": np.dtype(np.float32),
+    "fp64": np.dtype(np.float64),
+    "fp8e5": np.dtype(ml_dtypes.float8_e5m2),
     "fp8e4nv": np.dtype(ml_dtypes.float8_e4m3fn),
     **{f"{sign}int{n}": np.dtype(f"{sign}int{n}") for sign in ("", "u") for n in (8, 16, 32, 64)},
 }

@@ -45,8 +45,17 @@ def fill(out: DeviceArray, value: Any) -> DeviceArray:
     shape, (strides,), (kind,) = classify(out.shape, (out.strides,))
     block = out.backend.block_size(n)
     # one program per BLOCK elements of out
-    launch(_fill, (-(-n // block),), out, bits, n, shape, strides, KIND=ROW_MAJOR if kind == ROW_MAJOR else "strided",
-           BLOCK=block)
+    launch(
+        _fill,
+        (-(-n // block),),
+        out,
+        bits,
+        n,
+        shape,
+        strides,
+        KIND=ROW_MAJOR if kind == ROW_MAJOR else "strided",
+        BLOCK=block,
+    )
     return out
 
 

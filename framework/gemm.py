@@ -32,9 +32,27 @@ def multiply_add(a, b, acc, DOT: tl.constexpr):
 
 
 @jit
-def _gemm(out_ptr, a_ptr, b_ptr, bias_ptr, M, N, K, per_split, batches, batch_shape, a_batch, b_batch,
-          a_strides, b_strides, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-          ACC: tl.constexpr, DOT: tl.constexpr):
+def _gemm(
+    out_ptr,
+    a_ptr,
+    b_ptr,
+    bias_ptr,
+    M,
+    N,
+    K,
+    per_split,
+    batches,
+    batch_shape,
+    a_batch,
+    b_batch,
+    a_strides,
+    b_strides,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+):
     # a (batch, M, K) · b (batch, K, N), any strides · bias (N) or None · out (splits, batch, M, N), row-major
     # one program per tile of out; tiles of one batch entry are neighbours, down a column of tiles first
     tile = tl.program_id(0).to(tl.int64)
@@ -133,11 +151,31 @@ def gemm(a: DeviceArray, b: DeviceArray, bias: DeviceArray | None = None) -> Dev
     splits, per_split = (1, max(K, 1)) if bias is not None else splits_of(programs, K, block_k, out.backend)
     into = out if splits == 1 else empty_like(a, (splits, *out.shape), accumulates_in(dtype))
     # one program per tile of each batch entry and part of the sum
-    launch(_gemm, (programs, splits), into, a, b, None if bias is None else contiguous(bias), M, N, K, per_split,
-           count, batch_shape, steps[0], steps[1], a_strides, b_strides, BLOCK_M=block_m, BLOCK_N=block_n,
-           BLOCK_K=block_k, ACC=accumulator_type(dtype), DOT=dot, num_warps=warps)
+    launch(
+        _gemm,
+        (programs, splits),
+        into,
+        a,
+        b,
+        None if bias is None else contiguous(bias),
+        M,
+        N,
+        K,
+        per_split,
+        count,
+        batch_shape,
+        steps[0],
+        steps[1],
+        a_strides,
+        b_strides,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+        ACC=accumulator_type(dtype),
+        DOT=dot,
+        num_warps=warps,
+    )
     return out if splits == 1 else sum_parts(into, dtype)
-
 
 
 def for_blas(array: np.ndarray) -> np.ndarray:
@@ -146,6 +184,7 @@ def for_blas(array: np.ndarray) -> np.ndarray:
     down, along = array.strides[-2:]
     width = array.itemsize
     if (along == width and down >= columns * width and not down % width) or (
-            down == width and along >= rows * width and not along % width):
+        down == width and along >= rows * width and not along % width
+    ):
         return array
     return np.ascontiguousarray(array)

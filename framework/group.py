@@ -76,7 +76,17 @@ def _launch(function: Any, roles: list[list[DeviceArray]], settings: tuple[Any, 
         end += -(-n // block)
         ends.append(end)
     # one program per BLOCK elements of each array, array after array
-    launch(_group, (end,), tuple(map(tuple, dense)), sizes, tuple(ends), settings, STEP=function, WRITES=writes, BLOCK=block)
+    launch(
+        _group,
+        (end,),
+        tuple(map(tuple, dense)),
+        sizes,
+        tuple(ends),
+        settings,
+        STEP=function,
+        WRITES=writes,
+        BLOCK=block,
+    )
     for role, used in zip(roles[:writes], dense[:writes], strict=True):
         for array, flat in zip(role, used, strict=True):
             if flat is not array:

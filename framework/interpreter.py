@@ -157,10 +157,17 @@ class _Language:
         unchanged = lambda value, *_, **__: value  # noqa: E731
         for module in (tl, core):
             for name, new in {
-                "range": self.range, "static_range": self.static_range, "constexpr": _constexpr,
-                "static_assert": _static_assert, "static_print": print, "reduce": self.reduce,
-                "associative_scan": self.scan, "multiple_of": unchanged, "max_contiguous": unchanged,
-                "max_constancy": unchanged, "_reduce_with_indices": self.reduce_with_indices,
+                "range": self.range,
+                "static_range": self.static_range,
+                "constexpr": _constexpr,
+                "static_assert": _static_assert,
+                "static_print": print,
+                "reduce": self.reduce,
+                "associative_scan": self.scan,
+                "multiple_of": unchanged,
+                "max_contiguous": unchanged,
+                "max_constancy": unchanged,
+                "_reduce_with_indices": self.reduce_with_indices,
             }.items():
                 old = getattr(module, name, None)
                 if old is not None:
@@ -168,8 +175,10 @@ class _Language:
         for old, new in ((language.reduce, self.reduce), (language.associative_scan, self.scan)):
             self.lifted[id(old)] = (old, new)
         self.builtins: dict[str, Any] = {
-            "range": self.range, "max": self._extreme(builtins.max, core.maximum),
-            "min": self._extreme(builtins.min, core.minimum), "print": print,
+            "range": self.range,
+            "max": self._extreme(builtins.max, core.maximum),
+            "min": self._extreme(builtins.min, core.minimum),
+            "print": print,
         }
 
     def _extreme(self, plain: Callable[..., Any], function: Any) -> Callable[..., Any]:
@@ -207,12 +216,14 @@ class _Language:
 
     # reductions and scans: the combining function is called on whole slices, in the elements' order
 
-    def _combine(self, function: Any, left: list[np.ndarray], right: list[np.ndarray],
-                 types: list[Any]) -> list[np.ndarray]:
+    def _combine(
+        self, function: Any, left: list[np.ndarray], right: list[np.ndarray], types: list[Any]
+    ) -> list[np.ndarray]:
         count = left[0].size
         block = [self.core.block_type(t, [count]) for t in types]
-        arguments = [self.tensor(Handle(x.reshape(count)), b) for side in (left, right)
-                     for x, b in zip(side, block, strict=True)]
+        arguments = [
+            self.tensor(Handle(x.reshape(count)), b) for side in (left, right) for x, b in zip(side, block, strict=True)
+        ]
         result = function(*arguments)
         result = result if isinstance(result, tuple) else (result,)
         out = []
@@ -226,9 +237,14 @@ class _Language:
     def _plain_op(self, function: Any, dtype: np.dtype) -> Any:
         """The NumPy function that a combining function of Triton's own amounts to, where its rounding is as good."""
         standard = self.tl.standard
-        for name, op in {"_sum_combine": np.add, "_elementwise_max": np.fmax, "_elementwise_min": np.fmin,
-                         "_xor_combine": np.bitwise_xor, "_or_combine": np.bitwise_or,
-                         "_prod_combine": np.multiply}.items():
+        for name, op in {
+            "_sum_combine": np.add,
+            "_elementwise_max": np.fmax,
+            "_elementwise_min": np.fmin,
+            "_xor_combine": np.bitwise_xor,
+            "_or_combine": np.bitwise_or,
+            "_prod_combine": np.multiply,
+        }.items():
             if function.fn is getattr(getattr(standard, name, None), "fn", None):
                 return None if dtype in HALVES and op in (np.add, np.multiply) else op
         return None
@@ -257,7 +273,7 @@ class _Language:
             final = (1,) * len(shape) if keep_dims else ()
         else:
             at = axis % len(shape)
-            final = shape[:at] + ((1,) if keep_dims else ()) + shape[at + 1:]
+            final = shape[:at] + ((1,) if keep_dims else ()) + shape[at + 1 :]
         out = []
         for x, t in zip(done, tensors, strict=True):
             kind = self.core.block_type(t.dtype, list(final)) if final else t.dtype
@@ -293,8 +309,10 @@ class _Language:
                 step *= 2
         if reverse:
             data = [x[::-1] for x in data]
-        out = [self.tensor(Handle(np.ascontiguousarray(np.moveaxis(x, 0, axis))), t.type)
-               for x, t in zip(data, tensors, strict=True)]
+        out = [
+            self.tensor(Handle(np.ascontiguousarray(np.moveaxis(x, 0, axis))), t.type)
+            for x, t in zip(data, tensors, strict=True)
+        ]
         return out[0] if single else tuple(out)
 
     # what rewritten bodies call
@@ -514,8 +532,13 @@ def _rewrite(fn: FunctionType) -> Callable[..., Any]:
     names = {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
     enclosed = dict(zip(fn.__code__.co_freevars, (cell.cell_contents for cell in fn.__closure__ or ()), strict=True))
     bound: dict[str, Any] = {
-        "__assign": lang.assign, "__plain": _plain, "__truth": lang.truth, "__all": lang.all, "__any": lang.any,
-        "__negate": lang.negate}
+        "__assign": lang.assign,
+        "__plain": _plain,
+        "__truth": lang.truth,
+        "__all": lang.all,
+        "__any": lang.any,
+        "__negate": lang.negate,
+    }
     for name in sorted(names):
         if name in enclosed:
             bound[name] = lift(enclosed[name])
@@ -569,8 +592,15 @@ class Interpreter(Backend):
     def synchronize(self) -> None:
         """Nothing to wait for: launches return when they are done."""
 
-    def launch(self, function: Any, grid: tuple[int, ...], arguments: tuple[Any, ...],
-               constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        num_warps: int,
+        num_stages: int,
+    ) -> None:
         """See ``Backend.launch``.  Raises RuntimeError naming the kernel for whatever goes wrong inside it."""
         real = language.real(function)
         kernel = language.signature(real)
@@ -582,8 +612,10 @@ class Interpreter(Backend):
             before = builder.grid, builder.program, builder.regions
             try:
                 body = lift(real)
-                bound = [lift(value) if constant else _argument(value)
-                         for value, (_, constant, _) in zip(values, kernel.parameters, strict=True)]
+                bound = [
+                    lift(value) if constant else _argument(value)
+                    for value, (_, constant, _) in zip(values, kernel.parameters, strict=True)
+                ]
                 builder.regions = _regions(arguments)
                 builder.grid = (*grid, 1, 1)[:3]
                 for program in product(*map(range, builder.grid)):
@@ -624,7 +656,7 @@ def _argument(value: Any) -> Any:
     if isinstance(value, bool):
         return lang.scalar(np.bool_(value))
     if isinstance(value, int):
-        return lang.scalar(np.int32(value) if -2**31 <= value < 2**31 else np.int64(value))
+        return lang.scalar(np.int32(value) if -(2**31) <= value < 2**31 else np.int64(value))
     if isinstance(value, float):
         return lang.scalar(np.float32(value))
     address, dtype = getattr(value, "ptr", None), getattr(value, "dtype", None)

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     def jit(fn: Callable[..., Any]) -> Any:
         """Mark a function as a kernel or a part of one."""
 else:
+
     def jit(fn):
         """Mark a function as a kernel or a part of one.  Triton is not imported for it."""
         if not isinstance(fn, FunctionType):
@@ -109,15 +110,16 @@ else:
     triton.__dict__.update(jit=jit, cdiv=cdiv, next_power_of_2=next_power_of_2)
 
 
-
-def reduce(input: Any, axis: Any, combine: Any, keep_dims: Any = False, _semantic: Any = None,
-           _generator: Any = None) -> Any:
+def reduce(
+    input: Any, axis: Any, combine: Any, keep_dims: Any = False, _semantic: Any = None, _generator: Any = None
+) -> Any:
     """``tl.reduce`` that also takes a combining function which is a ``tl.constexpr`` parameter of the kernel."""
     return _combined("reduce", input, axis, combine, keep_dims, _semantic, _generator)
 
 
-def associative_scan(input: Any, axis: Any, combine: Any, reverse: Any = False, _semantic: Any = None,
-                     _generator: Any = None) -> Any:
+def associative_scan(
+    input: Any, axis: Any, combine: Any, reverse: Any = False, _semantic: Any = None, _generator: Any = None
+) -> Any:
     """``tl.associative_scan`` that also takes a combining function which is a ``tl.constexpr`` parameter."""
     return _combined("associative_scan", input, axis, combine, reverse, _semantic, _generator)
 
@@ -147,8 +149,10 @@ def modules() -> dict[str, ModuleType]:
             import triton.language.extra.libdevice
             import triton.runtime.jit
         except ImportError as error:
-            raise RuntimeError("Triton is not installed: the devices 'cuda' and 'interpreter' and compiling kernels "
-                               f"need it (pip install triton); the import said: {error}") from error
+            raise RuntimeError(
+                "Triton is not installed: the devices 'cuda' and 'interpreter' and compiling kernels "
+                f"need it (pip install triton); the import said: {error}"
+            ) from error
         for module in (triton, triton.language, triton.language.extra.libdevice, triton.runtime.jit):
             _modules[module.__name__] = module
     return _modules

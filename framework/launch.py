@@ -15,8 +15,9 @@ from .language import jit, tl
 from .strides import ROW_MAJOR, classify
 
 
-def launch(function: Any, grid: tuple[int, ...], *arguments: Any, num_warps: int = 4, num_stages: int = 3,
-           **constants: Any) -> None:
+def launch(
+    function: Any, grid: tuple[int, ...], *arguments: Any, num_warps: int = 4, num_stages: int = 3, **constants: Any
+) -> None:
     """Run a ``@jit`` kernel over ``grid`` on the device of the first ``DeviceArray`` among its arguments.
 
     ``arguments`` are the kernel's run-time parameters in order: a ``DeviceArray`` (its address), a typed NumPy
@@ -70,8 +71,17 @@ def offset_of(element, shape, strides):
 
 
 @jit
-def _copy(out_ptr, in_ptr, n, shape, out_strides, in_strides,
-          OUT_KIND: tl.constexpr, IN_KIND: tl.constexpr, BLOCK: tl.constexpr):
+def _copy(
+    out_ptr,
+    in_ptr,
+    n,
+    shape,
+    out_strides,
+    in_strides,
+    OUT_KIND: tl.constexpr,
+    IN_KIND: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # out, in: n elements each, any strides and dtypes; one program per BLOCK elements
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = element < n
@@ -94,8 +104,19 @@ def copy_into(out: DeviceArray, source: DeviceArray) -> None:
     shape, (out_strides, in_strides), kinds = classify(out.shape, (out.strides, source.strides))
     n = out.size
     block = out.backend.block_size(n)
-    launch(_copy, (-(-n // block),), out, source, n, shape, out_strides, in_strides,
-           OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided", IN_KIND=kinds[1], BLOCK=block)
+    launch(
+        _copy,
+        (-(-n // block),),
+        out,
+        source,
+        n,
+        shape,
+        out_strides,
+        in_strides,
+        OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided",
+        IN_KIND=kinds[1],
+        BLOCK=block,
+    )
 
 
 def copied(array: DeviceArray) -> DeviceArray:

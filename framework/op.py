@@ -114,7 +114,7 @@ class Op:
     kernel: Kernel
     grads: tuple[Grad, ...] = ()
     samples: Callable[[Any], Iterable[Sample]] | None = None
-    function: Callable[..., Any] | None = None
+    function: Any = None
     promotion: str = ""
     promotes: tuple[str, ...] | None = None
     outputs: tuple[str, ...] = ("output",)
@@ -174,7 +174,8 @@ class Plan:
         # where each kept array is found: input i as i, output j as ~j
         self.keeps = tuple(place[n] if n in place else ~op.outputs.index(n) for n in names)
         self.steps = tuple(
-            (OPS[g.op], tuple(place[n] for n in g.of), tuple(names.index(n) for n in g.keeps), g.settings) for g in grads
+            (OPS[g.op], tuple(place[n] for n in g.of), tuple(names.index(n) for n in g.keeps), g.settings)
+            for g in grads
         )
         self.asks = any(g.settings is not None for g in grads)
         covered = {n for g in grads for n in g.of} | set(op.zero)

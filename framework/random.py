@@ -56,11 +56,28 @@ _CHUNK = 8192  # Philox blocks that the NumPy half holds in cache at a time
 
 # sin(pi x / 2) = x P(x^2) for |x| <= 1, and -2 ln((1 + s) / (1 - s)) = s P(s^2) for |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
 _SIN32 = (1.5707963705062866, -0.645963728427887, 0.07968968152999878, -0.004673766437917948, 0.00015148513193707913)
-_SIN64 = (1.5707963267948966, -0.6459640975062462, 0.07969262624616544, -0.004681754135302642, 0.0001604411847068219,
-         -3.5988430072083722e-06, 5.6921348726826666e-08, -6.684321718481313e-10, 5.8706109294446865e-12)
+_SIN64 = (
+    1.5707963267948966,
+    -0.6459640975062462,
+    0.07969262624616544,
+    -0.004681754135302642,
+    0.0001604411847068219,
+    -3.5988430072083722e-06,
+    5.6921348726826666e-08,
+    -6.684321718481313e-10,
+    5.8706109294446865e-12,
+)
 _LOG32 = (-4.0, -1.333335518836975, -0.7995513677597046, -0.5974214673042297)
-_LOG64 = (-4.0, -1.3333333333333468, -0.7999999999883204, -0.5714285748420409, -0.44444397202305125,
-         -0.3636712588502385, -0.30628168380909315, -0.29591260545283066)
+_LOG64 = (
+    -4.0,
+    -1.3333333333333468,
+    -0.7999999999883204,
+    -0.5714285748420409,
+    -0.44444397202305125,
+    -0.3636712588502385,
+    -0.30628168380909315,
+    -0.29591260545283066,
+)
 SIN32, SIN64, LOG32, LOG64 = map(tl.constexpr, (_SIN32, _SIN64, _LOG32, _LOG64))  # as kernels see them
 
 
@@ -278,7 +295,13 @@ def _minus_two_log_numpy(w: np.ndarray) -> np.ndarray:
         u, scale, signed, digits, root, coefficients = w.astype(np.float32), 2.0**-32, np.int32, 23, 0x3F3504F3, _LOG32
     else:
         u, scale, signed, digits, root, coefficients = (
-            (w >> np.uint64(11)).astype(np.float64), 2.0**-53, np.int64, 52, 0x3FE6A09E667F3BCD, _LOG64)
+            (w >> np.uint64(11)).astype(np.float64),
+            2.0**-53,
+            np.int64,
+            52,
+            0x3FE6A09E667F3BCD,
+            _LOG64,
+        )
     real = u.dtype.type
     u += real(0.5)
     u *= real(scale)
@@ -299,8 +322,7 @@ def _minus_two_log_numpy(w: np.ndarray) -> np.ndarray:
 
 def _normals_numpy(radius: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two independent normals from two arrays of uint32 (float32) or uint64 (float64)."""
-    unsigned, signed, quarter = ((np.uint32, np.int32, 2**30) if radius.itemsize == 4 else
-                                 (np.uint64, np.int64, 2**62))
+    unsigned, signed, quarter = (np.uint32, np.int32, 2**30) if radius.itemsize == 4 else (np.uint64, np.int64, 2**62)
     sin, real = (_SIN32, np.float32) if radius.itemsize == 4 else (_SIN64, np.float64)
     r = _minus_two_log_numpy(radius)
     np.sqrt(r, out=r)
@@ -578,8 +600,9 @@ def _integers(bits, low, span):
 
 
 @jit
-def random_fill(out, n, first, seed, stream, base, settings, SOURCE: tl.constexpr, F: tl.constexpr,
-                BLOCK: tl.constexpr):
+def random_fill(
+    out, n, first, seed, stream, base, settings, SOURCE: tl.constexpr, F: tl.constexpr, BLOCK: tl.constexpr
+):
     """Elements first, first + 1, ... of a stream: F(SOURCE's value, *settings)."""
     # out (n,), any dtype · base None or int64 (1,) · settings scalars · one program per BLOCK elements
     start = tl.program_id(0).to(tl.int64) * BLOCK
@@ -625,12 +648,15 @@ UNIFORM = {
     "bfloat16": Distribution(BITS32, partial(_uniform_numpy, digits=8, dtype=bfloat16.numpy), _uniform_bfloat16),
 }
 NORMAL = {False: Distribution(NORMALS32, _scaled_numpy, _scaled), True: Distribution(NORMALS64, _scaled_numpy, _scaled)}
-EXPONENTIAL = {False: Distribution(BITS32, _exponential_numpy, _exponential32),
-               True: Distribution(BITS64, _exponential_numpy, _exponential64)}
+EXPONENTIAL = {
+    False: Distribution(BITS32, _exponential_numpy, _exponential32),
+    True: Distribution(BITS64, _exponential_numpy, _exponential64),
+}
 
 
-def fill(draw: Distribution, shape: tuple[int, ...], dtype: np.dtype, where: device, key: Key,
-         *settings: Any, first: int = 0) -> RawArray:
+def fill(
+    draw: Distribution, shape: tuple[int, ...], dtype: np.dtype, where: device, key: Key, *settings: Any, first: int = 0
+) -> RawArray:
     """A new array of ``shape`` whose element i is element ``first + i`` of the key's stream.
 
     ``settings`` are typed NumPy scalars.  Raises ValueError unless ``first`` is a multiple of 4.
@@ -643,8 +669,19 @@ def fill(draw: Distribution, shape: tuple[int, ...], dtype: np.dtype, where: dev
         out = empty(shape, dtype, place)
         if n:
             block = min(place.block, max(1024, next_power_of_2(n)))
-            launch(random_fill, (cdiv(n, block),), out, n, np.int64(first), *key.arguments(), settings,
-                   SOURCE=draw.source.triton, F=draw.triton, BLOCK=block, enable_fp_fusion=False)
+            launch(
+                random_fill,
+                (cdiv(n, block),),
+                out,
+                n,
+                np.int64(first),
+                *key.arguments(),
+                settings,
+                SOURCE=draw.source.triton,
+                F=draw.triton,
+                BLOCK=block,
+                enable_fp_fusion=False,
+            )
         return out
     if key.base is not None:
         raise RuntimeError(f"random: the generator counts streams from {key.base.device}; cpu has no such graphs")
@@ -679,8 +716,9 @@ def bits(shape: tuple[int, ...], where: device, key: Key, width: int = 32, first
     return fill(draw, shape, dtype, where, key, first=first)
 
 
-def uniform(shape: tuple[int, ...], dtype: Any, where: device, key: Key, low: float = 0.0, high: float = 1.0,
-            first: int = 0) -> RawArray:
+def uniform(
+    shape: tuple[int, ...], dtype: Any, where: device, key: Key, low: float = 0.0, high: float = 1.0, first: int = 0
+) -> RawArray:
     """Numbers evenly spread in [low, high), of a floating dtype.
 
     Raises RuntimeError where low > high or their distance is not finite in ``dtype``.
@@ -696,18 +734,19 @@ def uniform(shape: tuple[int, ...], dtype: Any, where: device, key: Key, low: fl
     return fill(UNIFORM[kind.name], shape, kind, where, key, lowest, highest, _real(kind, span), first=first)
 
 
-def normal(shape: tuple[int, ...], dtype: Any, where: device, key: Key, mean: float = 0.0, std: float = 1.0,
-           first: int = 0) -> RawArray:
+def normal(
+    shape: tuple[int, ...], dtype: Any, where: device, key: Key, mean: float = 0.0, std: float = 1.0, first: int = 0
+) -> RawArray:
     """Normally distributed numbers of a floating dtype.  Raises RuntimeError where std < 0."""
     kind = _floating("normal", dtype)
     if not std >= 0:
         raise RuntimeError(f"normal: expected std >= 0, got {std}")
-    return fill(NORMAL[kind.itemsize == 8], shape, kind, where, key, _real(kind, mean), _real(kind, std),
-                first=first)
+    return fill(NORMAL[kind.itemsize == 8], shape, kind, where, key, _real(kind, mean), _real(kind, std), first=first)
 
 
-def exponential(shape: tuple[int, ...], dtype: Any, where: device, key: Key, rate: float = 1.0,
-                first: int = 0) -> RawArray:
+def exponential(
+    shape: tuple[int, ...], dtype: Any, where: device, key: Key, rate: float = 1.0, first: int = 0
+) -> RawArray:
     """Exponentially distributed numbers of a floating dtype, never 0 in float32 and float64.
 
     Raises RuntimeError where rate <= 0.
@@ -733,8 +772,9 @@ def bernoulli(shape: tuple[int, ...], p: float, dtype: Any, where: device, key: 
     return fill(KEEP, shape, dtype_of(dtype).numpy, where, key, threshold(p), first=first)
 
 
-def randint(shape: tuple[int, ...], low: int, high: int, dtype: Any, where: device, key: Key,
-            first: int = 0) -> RawArray:
+def randint(
+    shape: tuple[int, ...], low: int, high: int, dtype: Any, where: device, key: Key, first: int = 0
+) -> RawArray:
     """Whole numbers evenly spread in [low, high), in any dtype that holds them exactly.
 
     Raises RuntimeError where the range is empty, or does not fit ``dtype``.
@@ -750,8 +790,7 @@ def randint(shape: tuple[int, ...], low: int, high: int, dtype: Any, where: devi
     else:
         least, most = int(np.iinfo(kind.numpy).min), int(np.iinfo(kind.numpy).max)
     if low < least or high - 1 > most:
-        raise RuntimeError(
-            f"randint: {kind.name} holds integers from {least} to {most}, got low={low} and high={high}")
+        raise RuntimeError(f"randint: {kind.name} holds integers from {least} to {most}, got low={low} and high={high}")
     return fill(INTEGERS, shape, kind.numpy, where, key, np.int64(low), _int64(high - low), first=first)
 
 
@@ -763,8 +802,9 @@ def randperm(n: int, dtype: Any, where: device, key: Key) -> RawArray:
     kind = dtype_of(dtype)
     if n < 0:
         raise RuntimeError(f"randperm: expected n >= 0, got {n}")
-    if kind is bool_ or n - 1 > (2 ** (ml_dtypes.finfo(kind.numpy).nmant + 1) if kind.is_floating_point
-                                 else np.iinfo(kind.numpy).max):
+    if kind is bool_ or n - 1 > (
+        2 ** (ml_dtypes.finfo(kind.numpy).nmant + 1) if kind.is_floating_point else np.iinfo(kind.numpy).max
+    ):
         raise RuntimeError(f"randperm: {kind.name} cannot count to {n - 1}")
     if key.base is not None:
         raise RuntimeError("randperm: sorts on the host and cannot be part of a graph")

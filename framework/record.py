@@ -84,8 +84,15 @@ class Recorder(Backend):
     def synchronize(self) -> None:
         """Nothing to wait for."""
 
-    def launch(self, function: Any, grid: tuple[int, ...], arguments: tuple[Any, ...],
-               constants: Mapping[str, Any], num_warps: int, num_stages: int) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, ...],
+        arguments: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        num_warps: int,
+        num_stages: int,
+    ) -> None:
         self._seen.setdefault(compiler.specialise(function, arguments, constants, num_warps, num_stages))
         if self.execute:
             self._host.launch(function, grid, arguments, constants, num_warps, num_stages)

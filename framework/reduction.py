@@ -81,9 +81,27 @@ def row_offset(number, KIND: tl.constexpr, shape, strides):
 
 
 @jit
-def _reduce(out_ptr, inputs, settings, M, R, per_split, identity, factor, kept_shape, kept_strides, shape, strides,
-            MAP: tl.constexpr, COMBINE: tl.constexpr, KEPT_KINDS: tl.constexpr, KINDS: tl.constexpr,
-            AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+def _reduce(
+    out_ptr,
+    inputs,
+    settings,
+    M,
+    R,
+    per_split,
+    identity,
+    factor,
+    kept_shape,
+    kept_strides,
+    shape,
+    strides,
+    MAP: tl.constexpr,
+    COMBINE: tl.constexpr,
+    KEPT_KINDS: tl.constexpr,
+    KINDS: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # inputs: numbers, and pointers to M rows of R elements each, any strides · out (splits, M), row-major
     # one program per BLOCK_M rows and split of R
     m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -103,8 +121,9 @@ def _reduce(out_ptr, inputs, settings, M, R, per_split, identity, factor, kept_s
             else:
                 base = row_offset(m, KEPT_KINDS[i], kept_shape, kept_strides[i])
                 step = row_offset(r, KINDS[i], shape, strides[i])
-                value = widen(tl.load(inputs[i] + (tl.expand_dims(base, AXIS) + tl.expand_dims(step, 1 - AXIS)),
-                                      mask=mask))
+                value = widen(
+                    tl.load(inputs[i] + (tl.expand_dims(base, AXIS) + tl.expand_dims(step, 1 - AXIS)), mask=mask)
+                )
             values = values + (value.to(identity.dtype),)
         acc = COMBINE(acc, tl.where(mask, MAP(*values, *settings), identity))
     result = fold(acc, AXIS, COMBINE)
@@ -186,9 +205,18 @@ def blocks(M: int, R: int, backend: Any, most: int | None = None, across: bool =
     return block_m, min(block_r, most // block_m)
 
 
-def reduce(inputs: DeviceArray | tuple[Any, ...], dims: Ints, keepdim: bool, combine: Any, identity: float | int | bool,
-           map: Any = same, acc: np.dtype | None = None, result: np.dtype | None = None,
-           factor: float | None = None, settings: tuple[Any, ...] = ()) -> DeviceArray:
+def reduce(
+    inputs: DeviceArray | tuple[Any, ...],
+    dims: Ints,
+    keepdim: bool,
+    combine: Any,
+    identity: float | int | bool,
+    map: Any = same,
+    acc: np.dtype | None = None,
+    result: np.dtype | None = None,
+    factor: float | None = None,
+    settings: tuple[Any, ...] = (),
+) -> DeviceArray:
     """Fold ``map(*values, *settings)`` along ``dims`` with ``combine(a, b)``, from ``identity``.
 
     ``inputs`` is an array, or several arrays and numbers that broadcast; ``dims`` counts from the front of their common
@@ -227,16 +255,53 @@ def reduce(inputs: DeviceArray | tuple[Any, ...], dims: Ints, keepdim: bool, com
         per_split = cdiv(cdiv(R, splits), block_r) * block_r
         splits = cdiv(R, per_split)
         target = empty_like(first, (splits, M), carried)
-    launch(_reduce, (rows, splits), target, given, tuple(number(s) for s in settings), M, R, per_split,
-           number(identity),
-           None if splits > 1 else last, kept, kept_steps, columns, steps,
-           MAP=map, COMBINE=combine, KEPT_KINDS=kept_kinds, KINDS=kinds, AXIS=0 if across else 1,
-           BLOCK_M=block_m, BLOCK_R=block_r)
+    launch(
+        _reduce,
+        (rows, splits),
+        target,
+        given,
+        tuple(number(s) for s in settings),
+        M,
+        R,
+        per_split,
+        number(identity),
+        None if splits > 1 else last,
+        kept,
+        kept_steps,
+        columns,
+        steps,
+        MAP=map,
+        COMBINE=combine,
+        KEPT_KINDS=kept_kinds,
+        KINDS=kinds,
+        AXIS=0 if across else 1,
+        BLOCK_M=block_m,
+        BLOCK_R=block_r,
+    )
     if splits > 1:
         # one program per BLOCK_M rows of out, (splits, M) folded down its columns
         block_m, block_r = blocks(M, splits, first.backend, across=True)
-        launch(_reduce, (cdiv(M, block_m), 1), out, (target,), (), M, splits, splits, number(identity), last, (M,),
-               ((1,),),
-               (splits,), ((M,),), MAP=same, COMBINE=combine, KEPT_KINDS=("contiguous",),
-               KINDS=("strided",), AXIS=0, BLOCK_M=block_m, BLOCK_R=block_r)
+        launch(
+            _reduce,
+            (cdiv(M, block_m), 1),
+            out,
+            (target,),
+            (),
+            M,
+            splits,
+            splits,
+            number(identity),
+            last,
+            (M,),
+            ((1,),),
+            (splits,),
+            ((M,),),
+            MAP=same,
+            COMBINE=combine,
+            KEPT_KINDS=("contiguous",),
+            KINDS=("strided",),
+            AXIS=0,
+            BLOCK_M=block_m,
+            BLOCK_R=block_r,
+        )
     return out

@@ -34,8 +34,16 @@ from .array import DeviceArray, RawArray
 _KEY = "trigrad"
 _DEEPEST = 100  # containers within containers
 _KINDS = {
-    "F64": dtypes.float64, "F32": dtypes.float32, "F16": dtypes.float16, "BF16": dtypes.bfloat16, "I64": dtypes.int64,
-    "I32": dtypes.int32, "I16": dtypes.int16, "I8": dtypes.int8, "U8": dtypes.uint8, "BOOL": dtypes.bool_,
+    "F64": dtypes.float64,
+    "F32": dtypes.float32,
+    "F16": dtypes.float16,
+    "BF16": dtypes.bfloat16,
+    "I64": dtypes.int64,
+    "I32": dtypes.int32,
+    "I16": dtypes.int16,
+    "I8": dtypes.int8,
+    "U8": dtypes.uint8,
+    "BOOL": dtypes.bool_,
 }
 
 
@@ -56,9 +64,7 @@ def save(tree: Any, file: Any, array_of: Callable[[Any], RawArray | None] = own_
     structure = writer.node(tree, ())
     text = json.dumps({"version": 1, "structure": structure}, allow_nan=False, separators=(",", ":"))
     specs = {
-        name: safetensors.TensorSpec(
-            dtype=a.dtype.name, shape=list(shape), data_ptr=a.ctypes.data, data_len=a.nbytes
-        )
+        name: safetensors.TensorSpec(dtype=a.dtype.name, shape=list(shape), data_ptr=a.ctypes.data, data_len=a.nbytes)
         for name, (a, shape) in writer.arrays.items()
     }
     content = safetensors.serialize(specs, metadata={_KEY: text})
@@ -91,7 +97,7 @@ def load(file: Any, made: Callable[[np.ndarray], Any] = lambda array: array) -> 
             ) from None
         raise ValueError(f"load: {name} is not a whole safetensors file: {error}") from None
     arrays = {key: _array(name, key, entry) for key, entry in found.items()}
-    header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = (header.pop("__metadata__", None) or {}).get(_KEY)
     if text is None:
         return {key: made(arrays[key]) for key in header}
@@ -241,7 +247,7 @@ class _Reader:
             raise ValueError(f"nested more than {_DEEPEST} deep")
         if not isinstance(node, dict) or len(node) != 1:
             raise ValueError(f"unexpected {str(node)[:60]}")
-        (kind, content), = node.items()
+        ((kind, content),) = node.items()
         if kind == "tensor" and content in self.arrays:
             return
         if kind == "float" and content in ("nan", "inf", "-inf"):
@@ -262,7 +268,7 @@ class _Reader:
         """What a checked node stands for."""
         if not isinstance(node, dict):
             return node
-        (kind, content), = node.items()
+        ((kind, content),) = node.items()
         if kind == "tensor":
             if content not in self.done:
                 self.done[content] = self.made(self.arrays[content])

@@ -35,7 +35,9 @@ def classify(shape: Ints, strides: tuple[Ints, ...]) -> tuple[Ints, tuple[Ints, 
         merged = [1]
         steps = [[1] for _ in strides]
     if len(merged) > MOST_DIMENSIONS:
-        raise ValueError(f"elementwise: at most {MOST_DIMENSIONS} dimensions of different stride, these arrays need {len(merged)}")
+        raise ValueError(
+            f"elementwise: at most {MOST_DIMENSIONS} dimensions of different stride, these arrays need {len(merged)}"
+        )
     dense = []
     step = 1
     for n in reversed(merged):

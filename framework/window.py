@@ -37,12 +37,14 @@ def pair(op: str, name: str, value: Any) -> Pair:
 def check_image(op: str, shape: tuple[int, ...]) -> None:
     """Raises RuntimeError unless ``shape`` is (N, C, H, W) or (C, H, W) and nothing but N is 0."""
     if len(shape) not in (3, 4) or 0 in shape[-3:]:
-        raise RuntimeError(f"{op}: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, "
-                           f"got {shape}")
+        raise RuntimeError(
+            f"{op}: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got {shape}"
+        )
 
 
-def pooling(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-            ceil_mode: bool) -> dict[str, Any]:
+def pooling(
+    op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> dict[str, Any]:
     """The arguments of a pooling as settings of its row, checked against the input's shape.
 
     Raises RuntimeError for those that do not make sense or leave no output, TypeError for wrong types.
@@ -59,12 +61,15 @@ def pooling(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padd
             raise RuntimeError(f"{op}: {name} must be greater than zero, got {values}")
     check_image(op, shape)
     if any(p < 0 or 2 * p > k for k, p in zip(kernel, pad, strict=True)):
-        raise RuntimeError(f"{op}: padding must be between 0 and half of kernel_size, got padding {pad} with "
-                           f"kernel_size {kernel}")
+        raise RuntimeError(
+            f"{op}: padding must be between 0 and half of kernel_size, got padding {pad} with kernel_size {kernel}"
+        )
     out = sizes(shape, kernel, step, pad, dilate, bool(ceil_mode))
     if min(out) < 1:
-        raise RuntimeError(f"{op}: kernel_size {kernel} with padding {pad} and dilation {dilate} leaves an output of "
-                           f"{out} from an input of {shape}")
+        raise RuntimeError(
+            f"{op}: kernel_size {kernel} with padding {pad} and dilation {dilate} leaves an output of "
+            f"{out} from an input of {shape}"
+        )
     return {"kernel_size": kernel, "stride": step, "padding": pad, "dilation": dilate, "ceil_mode": bool(ceil_mode)}
 
 
@@ -101,8 +106,11 @@ def channels_last(array: Any) -> bool:
         strides = array.strides
     else:
         strides = tuple(s // array.itemsize for s in array.strides)
-    return rank in (3, 4) and not is_dense(shape, strides) and is_dense(
-        tuple(shape[d] for d in order), tuple(strides[d] for d in order))
+    return (
+        rank in (3, 4)
+        and not is_dense(shape, strides)
+        and is_dense(tuple(shape[d] for d in order), tuple(strides[d] for d in order))
+    )
 
 
 def empty(like: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:

@@ -45,8 +45,9 @@ def _backward(grad, x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([-1.5, 0.0, 2.0, -np.inf]),),
-                 answers=([1.5, 0.0, 2.0, np.inf], [-1.0, 0.0, 1.0, -1.0]))
+    yield Sample(
+        "worked", (np.array([-1.5, 0.0, 2.0, -np.inf]),), answers=([1.5, 0.0, 2.0, np.inf], [-1.0, 0.0, 1.0, -1.0])
+    )
     yield Sample("not a number", (np.array([np.nan]),), answers=([np.nan], [0.0]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.1, 2.0, shape) * rng.choice([-1, 1], shape),))
@@ -55,17 +56,21 @@ def samples(rng):
     yield Sample("bool", (np.array([True]),), raises=(RuntimeError, "abs: expected numbers, got bool"))
 
 
-ABS = register(Op(
-    name="abs",
-    kernel=elementwise(forward_numpy, _abs, ufunc=np.abs),
-    grads=(Grad(of=("input",), keeps=("input",), op="abs_backward"),),
-    samples=samples,
-    function=abs,
-))
+ABS = register(
+    Op(
+        name="abs",
+        kernel=elementwise(forward_numpy, _abs, ufunc=np.abs),
+        grads=(Grad(of=("input",), keeps=("input",), op="abs_backward"),),
+        samples=samples,
+        function=abs,
+    )
+)
 
-register(Op(
-    name="abs_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=("input",), op="abs_backward"),),
-    zero=("input",),
-))
+register(
+    Op(
+        name="abs_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=("input",), op="abs_backward"),),
+        zero=("input",),
+    )
+)

@@ -29,8 +29,9 @@ def _scales(lr, beta1, beta2, step):
     return lr / (1 - beta1**step), sqrt(1 - beta2**step)
 
 
-def forward_numpy(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay,
-                  maximize, step):
+def forward_numpy(
+    params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay, maximize, step
+):
     size, bias = _scales(lr, beta1, beta2, step)
     # written roles first; without amsgrad there is one fewer
     roles = (params, exp_avgs, exp_avg_sqs, *((max_exp_avg_sqs,) if max_exp_avg_sqs else ()), grads)
@@ -86,8 +87,9 @@ def _step_amsgrad(param, mean, square, greatest, grad, size, bias, eps, decay, r
     return _moved(param, mean, greatest, size, bias, eps), mean, square, greatest
 
 
-def forward_triton(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay,
-                   maximize, step):
+def forward_triton(
+    params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay, maximize, step
+):
     size, bias = _scales(lr, beta1, beta2, step)
     # 1 - beta is taken in double precision: in float32 it would lose half its digits
     settings = (size, bias, eps, weight_decay, 1 - beta1, beta2, 1 - beta2, -1.0 if maximize else 1.0)
@@ -102,37 +104,58 @@ def samples(rng):
     plain = {"lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 0.0, "weight_decay": 0.0, "maximize": False}
     # two steps by hand.  First: m = 1, v = 1; bias corrections 1/2 and 1/4, so the step is 0.5 * 2 / 2 = 0.5.
     first = (np.array([3.0, 1.0]),), (np.array([2.0, -2.0]),), (np.zeros(2),), (np.zeros(2),), ()
-    yield Sample("worked, first step", first, {**plain, "step": 1},
-                 answers=([2.5, 1.5], [1.0, -1.0], [1.0, 1.0]))
+    yield Sample("worked, first step", first, {**plain, "step": 1}, answers=([2.5, 1.5], [1.0, -1.0], [1.0, 1.0]))
     # Second, gradient 4: m = 1 + (4 - 1) / 2 = 2.5, v = 3/4 + 16/4 = 4.75; corrections 3/4 and 7/16.
     second = (np.array([2.5]),), (np.array([4.0]),), (np.array([1.0]),), (np.array([1.0]),), ()
-    yield Sample("worked, second step", second, {**plain, "step": 2},
-                 answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(4.75) / np.sqrt(0.4375))], [2.5], [4.75]))
-    yield Sample("worked, amsgrad", (*second[:4], (np.array([19.0]),)), {**plain, "step": 2},
-                 answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(19.0) / np.sqrt(0.4375))], [2.5], [4.75], [19.0]))
+    yield Sample(
+        "worked, second step",
+        second,
+        {**plain, "step": 2},
+        answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(4.75) / np.sqrt(0.4375))], [2.5], [4.75]),
+    )
+    yield Sample(
+        "worked, amsgrad",
+        (*second[:4], (np.array([19.0]),)),
+        {**plain, "step": 2},
+        answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(19.0) / np.sqrt(0.4375))], [2.5], [4.75], [19.0]),
+    )
     # g = -2 + 0.5 * 4 = 0: nothing moves
-    yield Sample("worked, maximize and decay", ((np.array([4.0]),), (np.array([2.0]),), (np.zeros(1),), (np.zeros(1),), ()),
-                 {**plain, "eps": 1.0, "weight_decay": 0.5, "maximize": True, "step": 1}, answers=([4.0], [0.0], [0.0]))
+    yield Sample(
+        "worked, maximize and decay",
+        ((np.array([4.0]),), (np.array([2.0]),), (np.zeros(1),), (np.zeros(1),), ()),
+        {**plain, "eps": 1.0, "weight_decay": 0.5, "maximize": True, "step": 1},
+        answers=([4.0], [0.0], [0.0]),
+    )
     usual = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-3, "weight_decay": 0.1, "maximize": False}
     shapes = [(3, 4), (0,), (), (1,), (1500,), (2, 1, 3)]
     for name, amsgrad, maximize in [("group", False, False), ("group, amsgrad and maximize", True, True)]:
         drawn = [tuple(np.asarray(rng.normal(size=s)) for s in shapes) for _ in range(3)]
         squares = [tuple(np.asarray(rng.uniform(0.1, 1.0, s)) for s in shapes) for _ in range(2)]
-        yield Sample(name, (*drawn, squares[0], squares[1] if amsgrad else ()), {**usual, "maximize": maximize, "step": 3},
-                     terms=4)
-    yield Sample("strided parameter", ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.zeros((4, 3)),),
-                                       (np.zeros((4, 3)),), ()), {**usual, "step": 1}, terms=4)
+        yield Sample(
+            name,
+            (*drawn, squares[0], squares[1] if amsgrad else ()),
+            {**usual, "maximize": maximize, "step": 3},
+            terms=4,
+        )
+    yield Sample(
+        "strided parameter",
+        ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.zeros((4, 3)),), (np.zeros((4, 3)),), ()),
+        {**usual, "step": 1},
+        terms=4,
+    )
     many = [tuple(rng.normal(size=(70, 2))) for _ in range(2)]
     zeros = [tuple(np.zeros((70, 2))) for _ in range(2)]
     yield Sample("more than one launch", (*many, *zeros, ()), {**usual, "step": 1}, terms=4, dtypes=("float32",))
 
 
-ADAM_STEP = register(Op(
-    name="adam_step",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    samples=samples,
-    outputs=(),
-    differentiable=0,
-    zero=("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),  # there is no output to differentiate
-    writes=("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
-))
+ADAM_STEP = register(
+    Op(
+        name="adam_step",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        samples=samples,
+        outputs=(),
+        differentiable=0,
+        zero=("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),  # there is no output to differentiate
+        writes=("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
+    )
+)

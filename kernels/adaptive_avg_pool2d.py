@@ -1,8 +1,8 @@
 """The mean of windows that divide an image into a given number of rows and columns, as evenly as can be.
 
-    window o of O along an axis of n: from floor(o * n / O) to ceil((o + 1) * n / O)
-    out[o]           = mean of input over window o
-    grad_input[h, w] = sum of grad[o] / size of window o, over the windows o that hold (h, w)
+window o of O along an axis of n: from floor(o * n / O) to ceil((o + 1) * n / O)
+out[o]           = mean of input over window o
+grad_input[h, w] = sum of grad[o] / size of window o, over the windows o that hold (h, w)
 """
 
 import numpy as np
@@ -26,8 +26,9 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int 
     """
     shape = input.shape
     if len(shape) not in (3, 4) or 0 in shape[-2:]:
-        raise RuntimeError("adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, "
-                           f"got {shape}")
+        raise RuntimeError(
+            f"adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got {shape}"
+        )
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"adaptive_avg_pool2d: expected a floating input, got {input.dtype.name}")
     given = output_size
@@ -51,8 +52,9 @@ def forward_numpy(input, *, output_size):
     kind = input.dtype
     x = input.astype(np.float32) if kind in dtypes.HALF else input
     if output_size == (1, 1):
-        return (np.einsum("...hw->...",
-                          x) / x.dtype.type(x.shape[-2] * x.shape[-1])).astype(kind, copy=False)[..., None, None]
+        return (np.einsum("...hw->...", x) / x.dtype.type(x.shape[-2] * x.shape[-1])).astype(kind, copy=False)[
+            ..., None, None
+        ]
     for axis in (-2, -1):
         out = output_size[axis]
         n = x.shape[axis]
@@ -100,8 +102,9 @@ def backward_numpy(grad, *, size):
 
 
 @jit
-def _forward(out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr,
-             BLOCK: tl.constexpr):
+def _forward(
+    out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+):
     # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last; windows of most_h x most_w at most
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -123,8 +126,9 @@ def _forward(out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, st
 
 
 @jit
-def _backward(out_ptr, grad_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr,
-              BLOCK: tl.constexpr):
+def _backward(
+    out_ptr, grad_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+):
     # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last; a pixel lies in most_h x most_w
     # windows at most
     # one program per BLOCK pixels; each collects from the windows that it lies in
@@ -153,9 +157,21 @@ def _run(kernel, array, shape, most, image, windows):
     source = window.batched(array)
     block = array.backend.block_size(out.size)
     # one program per BLOCK elements of out
-    launch(kernel, (cdiv(out.size, block),), out, source, out.size, work.type(0), *most, source.shape[1], *image,
-           *windows,
-           source.strides, LAST=window.channels_last(array), BLOCK=block)
+    launch(
+        kernel,
+        (cdiv(out.size, block),),
+        out,
+        source,
+        out.size,
+        work.type(0),
+        *most,
+        source.shape[1],
+        *image,
+        *windows,
+        source.strides,
+        LAST=window.channels_last(array),
+        BLOCK=block,
+    )
     return out
 
 
@@ -177,47 +193,106 @@ def backward_triton(grad, *, size):
 
 def samples(rng):
     x = np.array([[[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]]])
-    yield Sample("worked", (x,), {"output_size": (1, 2)}, answers=([[[2.5, 5.0]]],
-                                                                   [[[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]]]))
+    yield Sample(
+        "worked", (x,), {"output_size": (1, 2)}, answers=([[[2.5, 5.0]]], [[[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]]])
+    )
     yield Sample("to one", (x,), {"output_size": (1, 1)}, answers=([[[4.0]]], np.full((1, 2, 3), 1 / 6)))
-    yield Sample("to more", (np.array([[[2.0, 4.0]]]),), {"output_size": (2, 3)},
-                 answers=([[[2.0, 3.0, 4.0]] * 2], [[[3.0, 3.0]]]))
-    for shape, size in [((2, 3, 6, 8), (3, 4)), ((2, 2, 7, 5), (3, 2)), ((3, 7, 5), (1, 5)), ((1, 2, 5, 4), (7, 9)),
-                        ((2, 2, 5, 6), (1, 1)), ((0, 2, 4, 4), (2, 2)), ((2, 2, 3, 4), (0, 2)), ((2, 3, 4, 5), (4, 5))]:
+    yield Sample(
+        "to more",
+        (np.array([[[2.0, 4.0]]]),),
+        {"output_size": (2, 3)},
+        answers=([[[2.0, 3.0, 4.0]] * 2], [[[3.0, 3.0]]]),
+    )
+    for shape, size in [
+        ((2, 3, 6, 8), (3, 4)),
+        ((2, 2, 7, 5), (3, 2)),
+        ((3, 7, 5), (1, 5)),
+        ((1, 2, 5, 4), (7, 9)),
+        ((2, 2, 5, 6), (1, 1)),
+        ((0, 2, 4, 4), (2, 2)),
+        ((2, 2, 3, 4), (0, 2)),
+        ((2, 3, 4, 5), (4, 5)),
+    ]:
         yield Sample(f"{shape} to {size}", (rng.normal(size=shape),), {"output_size": size}, terms=30)
-    yield Sample("channels last", (rng.normal(size=(2, 5, 6, 3)).transpose(0, 3, 1, 2),), {"output_size": (2, 4)},
-                 terms=9)
+    yield Sample(
+        "channels last", (rng.normal(size=(2, 5, 6, 3)).transpose(0, 3, 1, 2),), {"output_size": (2, 4)}, terms=9
+    )
     yield Sample("strided", (rng.normal(size=(5, 6, 3, 4)).T[:, :, ::-1, ::2],), {"output_size": (2, 2)}, terms=9)
 
     image = np.zeros((1, 3, 6, 6))
-    yield Sample("two dimensions", (np.zeros((6, 6)),), {"output_size": 2}, raises=(
-        RuntimeError,
-        "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (6, 6)"))
-    yield Sample("no pixels", (np.zeros((2, 3, 0, 4)),), {"output_size": 2}, raises=(
-        RuntimeError,
-        "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (2, 3, 0, 4)"))
-    yield Sample("negative", (image,), {"output_size": (2, -1)}, raises=(
-        RuntimeError, "adaptive_avg_pool2d: output_size must not be negative, got (2, -1)"))
-    yield Sample("one size", (image,), {"output_size": (2,)}, raises=(
-        RuntimeError, "adaptive_avg_pool2d: output_size must be an int or two, got (2,)"))
-    yield Sample("no size", (image,), {"output_size": None}, raises=(
-        TypeError, "adaptive_avg_pool2d: output_size must be an int or a tuple of two ints, got None"))
-    yield Sample("integers", (np.zeros((1, 2, 2), np.int64),), {"output_size": 1}, dtypes=(), raises=(
-        RuntimeError, "adaptive_avg_pool2d: expected a floating input, got int64"))
+    yield Sample(
+        "two dimensions",
+        (np.zeros((6, 6)),),
+        {"output_size": 2},
+        raises=(
+            RuntimeError,
+            "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (6, 6)",
+        ),
+    )
+    yield Sample(
+        "no pixels",
+        (np.zeros((2, 3, 0, 4)),),
+        {"output_size": 2},
+        raises=(
+            RuntimeError,
+            "adaptive_avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W) with pixels, got (2, 3, 0, 4)",
+        ),
+    )
+    yield Sample(
+        "negative",
+        (image,),
+        {"output_size": (2, -1)},
+        raises=(RuntimeError, "adaptive_avg_pool2d: output_size must not be negative, got (2, -1)"),
+    )
+    yield Sample(
+        "one size",
+        (image,),
+        {"output_size": (2,)},
+        raises=(RuntimeError, "adaptive_avg_pool2d: output_size must be an int or two, got (2,)"),
+    )
+    yield Sample(
+        "no size",
+        (image,),
+        {"output_size": None},
+        raises=(TypeError, "adaptive_avg_pool2d: output_size must be an int or a tuple of two ints, got None"),
+    )
+    yield Sample(
+        "integers",
+        (np.zeros((1, 2, 2), np.int64),),
+        {"output_size": 1},
+        dtypes=(),
+        raises=(RuntimeError, "adaptive_avg_pool2d: expected a floating input, got int64"),
+    )
 
 
-ADAPTIVE_AVG_POOL2D = register(Op(
-    name="adaptive_avg_pool2d",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="adaptive_avg_pool2d_backward",
-                settings=lambda call: {"size": call.shape("input")[-2:]}),),
-    samples=samples,
-    function=adaptive_avg_pool2d,
-))
+ADAPTIVE_AVG_POOL2D = register(
+    Op(
+        name="adaptive_avg_pool2d",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("input",),
+                keeps=(),
+                op="adaptive_avg_pool2d_backward",
+                settings=lambda call: {"size": call.shape("input")[-2:]},
+            ),
+        ),
+        samples=samples,
+        function=adaptive_avg_pool2d,
+    )
+)
 
-register(Op(
-    name="adaptive_avg_pool2d_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=(), op="adaptive_avg_pool2d",
-                settings=lambda call: {"output_size": call.shape("grad")[-2:]}),),
-))
+register(
+    Op(
+        name="adaptive_avg_pool2d_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(
+                of=("grad",),
+                keeps=(),
+                op="adaptive_avg_pool2d",
+                settings=lambda call: {"output_size": call.shape("grad")[-2:]},
+            ),
+        ),
+    )
+)

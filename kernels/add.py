@@ -1,8 +1,8 @@
 """Sum of two arrays, elementwise.
 
-    out        = input + other
-    grad_input = grad
-    grad_other = grad
+out        = input + other
+grad_input = grad
+grad_other = grad
 """
 
 import numpy as np
@@ -50,18 +50,26 @@ def samples(rng):
     yield Sample("large", (rng.normal(size=(3, 1025)), rng.normal(size=(3, 1025))))
     yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), answers=([4, -2],), dtypes=())
     yield Sample("bool", (np.array([True, False]), np.array([True, False])), answers=([True, False],), dtypes=())
-    yield Sample("integers and floats", (np.array([1, 2]), np.array([0.5, 0.5], np.float32)), answers=([1.5, 2.5], [1.0, 1.0]), dtypes=())
     yield Sample(
-        "misfit", (np.zeros((2, 3)), np.zeros((2,))),
+        "integers and floats",
+        (np.array([1, 2]), np.array([0.5, 0.5], np.float32)),
+        answers=([1.5, 2.5], [1.0, 1.0]),
+        dtypes=(),
+    )
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), np.zeros((2,))),
         raises=(RuntimeError, "add: shapes (2, 3) and (2,) do not broadcast: at dimension -1 they have sizes 3 and 2"),
     )
 
 
-ADD = register(Op(
-    name="add",
-    kernel=elementwise(forward_numpy, _sum, ufunc=np.add),
-    grads=(Grad(of=("input",), keeps=(), op="identity"), Grad(of=("other",), keeps=(), op="identity")),
-    samples=samples,
-    function=add,
-    promotion="arithmetic",
-))
+ADD = register(
+    Op(
+        name="add",
+        kernel=elementwise(forward_numpy, _sum, ufunc=np.add),
+        grads=(Grad(of=("input",), keeps=(), op="identity"), Grad(of=("other",), keeps=(), op="identity")),
+        samples=samples,
+        function=add,
+        promotion="arithmetic",
+    )
+)

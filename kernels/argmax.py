@@ -79,34 +79,47 @@ def _samples(name, worked):
         x = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, -1.0]])
         yield Sample("worked", (x,), {"dim": (0, 1), "keepdim": False}, answers=(worked[0],))
         yield Sample("rows", (x,), {"dim": (1,), "keepdim": True}, answers=(worked[1],))
-        yield Sample("nan", (np.array([2.0, np.nan, 5.0, np.nan, -1.0]),), {"dim": (0,), "keepdim": False},
-                     answers=(1,))
-        yield Sample("integers", (np.array([[1, 5], [9, 9]]),), {"dim": (1,), "keepdim": False},
-                     answers=(worked[2],), dtypes=())
+        yield Sample(
+            "nan", (np.array([2.0, np.nan, 5.0, np.nan, -1.0]),), {"dim": (0,), "keepdim": False}, answers=(1,)
+        )
+        yield Sample(
+            "integers", (np.array([[1, 5], [9, 9]]),), {"dim": (1,), "keepdim": False}, answers=(worked[2],), dtypes=()
+        )
         yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False})
         yield Sample("strided", (apart(rng, (6, 8)).T[::2],), {"dim": (0, 1), "keepdim": True})
         yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False}, answers=(0,))
-        yield Sample("empty", (np.zeros((0, 3)),), raises=(
-            IndexError, f"{name}: an input of shape (0, 3) has no elements to choose from"))
+        yield Sample(
+            "empty",
+            (np.zeros((0, 3)),),
+            raises=(IndexError, f"{name}: an input of shape (0, 3) has no elements to choose from"),
+        )
         yield Sample("bool", (np.array([True, False]),), raises=(RuntimeError, f"{name}: expected numbers, got bool"))
-        yield Sample("several", (x,), {"dim": (0, 1)}, raises=(
-            TypeError, f"{name}: expected dim to be one int or None, got (0, 1)"))
+        yield Sample(
+            "several",
+            (x,),
+            {"dim": (0, 1)},
+            raises=(TypeError, f"{name}: expected dim to be one int or None, got (0, 1)"),
+        )
 
     return samples
 
 
-ARGMAX = register(Op(
-    name="argmax",
-    kernel=Kernel(numpy=argmax_numpy, triton=argmax_triton),
-    samples=_samples("argmax", (1, [[1], [0]], [1, 0])),
-    function=argmax,
-    zero=("input",),
-))
+ARGMAX = register(
+    Op(
+        name="argmax",
+        kernel=Kernel(numpy=argmax_numpy, triton=argmax_triton),
+        samples=_samples("argmax", (1, [[1], [0]], [1, 0])),
+        function=argmax,
+        zero=("input",),
+    )
+)
 
-ARGMIN = register(Op(
-    name="argmin",
-    kernel=Kernel(numpy=argmin_numpy, triton=argmin_triton),
-    samples=_samples("argmin", (4, [[0], [1]], [0, 0])),
-    function=argmin,
-    zero=("input",),
-))
+ARGMIN = register(
+    Op(
+        name="argmin",
+        kernel=Kernel(numpy=argmin_numpy, triton=argmin_triton),
+        samples=_samples("argmin", (4, [[0], [1]], [0, 0])),
+        function=argmin,
+        zero=("input",),
+    )
+)

@@ -17,9 +17,15 @@ from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.window import place_of
 
 
-def avg_pool2d(input: Tensor, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] | None = None,
-               padding: int | tuple[int, int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
     """The mean of each window of ``input`` (N, C, H, W) or (C, H, W), floating.
 
     ``stride`` is ``kernel_size`` by default; sums are divided by ``divisor_override`` where it is given.  Raises
@@ -40,8 +46,9 @@ def avg_pool2d(input: Tensor, kernel_size: int | tuple[int, int], stride: int | 
         if divisor_override == 0:
             raise RuntimeError("avg_pool2d: divisor_override must not be 0")
         divisor_override = int(divisor_override)
-    return apply(AVG_POOL2D, input, **settings, count_include_pad=bool(count_include_pad),
-                 divisor_override=divisor_override)
+    return apply(
+        AVG_POOL2D, input, **settings, count_include_pad=bool(count_include_pad), divisor_override=divisor_override
+    )
 
 
 def _divisors(size, out, kernel_size, stride, padding, count_include_pad, divisor_override):
@@ -105,8 +112,19 @@ def backward_numpy(grad, *, size, kernel_size, stride, padding, ceil_mode, count
 
 
 @jit
-def _divisor(oh, ow, H, W, KH: tl.constexpr, KW: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr,
-             PW: tl.constexpr, COUNT_PADDING: tl.constexpr):
+def _divisor(
+    oh,
+    ow,
+    H,
+    W,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    COUNT_PADDING: tl.constexpr,
+):
     """The number of places of windows."""
     top = oh * SH - PH
     left = ow * SW - PW
@@ -121,9 +139,28 @@ def _divisor(oh, ow, H, W, KH: tl.constexpr, KW: tl.constexpr, SH: tl.constexpr,
 
 
 @jit
-def _forward(out_ptr, in_ptr, n_out, divisor, number, C, H, W, OH, OW, strides, KH: tl.constexpr, KW: tl.constexpr,
-             SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, COUNT_PADDING: tl.constexpr,
-             LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _forward(
+    out_ptr,
+    in_ptr,
+    n_out,
+    divisor,
+    number,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    strides,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    COUNT_PADDING: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -144,9 +181,28 @@ def _forward(out_ptr, in_ptr, n_out, divisor, number, C, H, W, OH, OW, strides, 
 
 
 @jit
-def _backward(out_ptr, grad_ptr, n_out, divisor, number, C, H, W, OH, OW, strides, KH: tl.constexpr, KW: tl.constexpr,
-              SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, COUNT_PADDING: tl.constexpr,
-              LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _backward(
+    out_ptr,
+    grad_ptr,
+    n_out,
+    divisor,
+    number,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    strides,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    COUNT_PADDING: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last
     # one program per BLOCK pixels; each collects from the windows that it lies in
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -178,50 +234,103 @@ def _run(kernel, array, shape, image, windows, kernel_size, stride, padding, cou
     names = ("KH", "KW", "SH", "SW", "PH", "PW")
     block = array.backend.block_size(out.size)
     # one program per BLOCK elements of out
-    launch(kernel, (cdiv(out.size, block),), out, source, out.size, divisor, work.type(0), source.shape[1], *image,
-           *windows,
-           source.strides, **dict(zip(names, (*kernel_size, *stride, *padding), strict=True)),
-           COUNT_PADDING=count_include_pad,
-           LAST=window.channels_last(array), BLOCK=block)
+    launch(
+        kernel,
+        (cdiv(out.size, block),),
+        out,
+        source,
+        out.size,
+        divisor,
+        work.type(0),
+        source.shape[1],
+        *image,
+        *windows,
+        source.strides,
+        **dict(zip(names, (*kernel_size, *stride, *padding), strict=True)),
+        COUNT_PADDING=count_include_pad,
+        LAST=window.channels_last(array),
+        BLOCK=block,
+    )
     return out
 
 
 def forward_triton(input, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     windows = window.sizes(input.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
-    return _run(_forward, input, (*input.shape[:-2], *windows), input.shape[-2:], windows, kernel_size, stride, padding,
-                count_include_pad, divisor_override)
+    return _run(
+        _forward,
+        input,
+        (*input.shape[:-2], *windows),
+        input.shape[-2:],
+        windows,
+        kernel_size,
+        stride,
+        padding,
+        count_include_pad,
+        divisor_override,
+    )
 
 
 def backward_triton(grad, *, size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
-    return _run(_backward, grad, (*grad.shape[:-2], *size), size, grad.shape[-2:], kernel_size, stride, padding,
-                count_include_pad, divisor_override)
+    return _run(
+        _backward,
+        grad,
+        (*grad.shape[:-2], *size),
+        size,
+        grad.shape[-2:],
+        kernel_size,
+        stride,
+        padding,
+        count_include_pad,
+        divisor_override,
+    )
 
 
 def _settings(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
     def two(v):
         return v if isinstance(v, tuple) else (v, v)
 
-    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride),
-            "padding": two(padding),
-            "ceil_mode": ceil_mode, "count_include_pad": count_include_pad, "divisor_override": divisor_override}
+    return {
+        "kernel_size": two(kernel_size),
+        "stride": two(kernel_size if stride is None else stride),
+        "padding": two(padding),
+        "ceil_mode": ceil_mode,
+        "count_include_pad": count_include_pad,
+        "divisor_override": divisor_override,
+    }
 
 
 def samples(rng):
     x = np.array([[[1.0, 5.0, 2.0], [3.0, 7.0, 6.0]]])
     yield Sample("worked", (x,), _settings(2, 1), answers=([[[4.0, 5.0]]], [[[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]]]))
-    yield Sample("padding counts", (x,), _settings(2, 2, 1), answers=(
-        [[[0.25, 1.75], [0.75, 3.25]]], [[[0.25] * 3, [0.25] * 3]]))
-    yield Sample("padding does not count", (x,), _settings(2, 2, 1, count_include_pad=False), answers=(
-        [[[1.0, 3.5], [3.0, 6.5]]], [[[1.0, 0.5, 0.5], [1.0, 0.5, 0.5]]]))
-    yield Sample("divisor", (x,), _settings(2, 1, divisor_override=-2), answers=(
-        [[[-8.0, -10.0]]], [[[-0.5, -1.0, -0.5], [-0.5, -1.0, -0.5]]]))
-    yield Sample("over the border", (x,), _settings(2, ceil_mode=True), answers=(
-        [[[4.0, 4.0]]], [[[0.25, 0.25, 0.5], [0.25, 0.25, 0.5]]]))
+    yield Sample(
+        "padding counts", (x,), _settings(2, 2, 1), answers=([[[0.25, 1.75], [0.75, 3.25]]], [[[0.25] * 3, [0.25] * 3]])
+    )
+    yield Sample(
+        "padding does not count",
+        (x,),
+        _settings(2, 2, 1, count_include_pad=False),
+        answers=([[[1.0, 3.5], [3.0, 6.5]]], [[[1.0, 0.5, 0.5], [1.0, 0.5, 0.5]]]),
+    )
+    yield Sample(
+        "divisor",
+        (x,),
+        _settings(2, 1, divisor_override=-2),
+        answers=([[[-8.0, -10.0]]], [[[-0.5, -1.0, -0.5], [-0.5, -1.0, -0.5]]]),
+    )
+    yield Sample(
+        "over the border",
+        (x,),
+        _settings(2, ceil_mode=True),
+        answers=([[[4.0, 4.0]]], [[[0.25, 0.25, 0.5], [0.25, 0.25, 0.5]]]),
+    )
     for shape, settings in [
-        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)),
+        ((2, 3, 6, 8), _settings(2)),
+        ((2, 2, 7, 5), _settings(3, 2, 1)),
         ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0))),
-        ((2, 7, 5), _settings(3, 2, 1, ceil_mode=True)), ((2, 1, 5, 5), _settings(3, 2, 1, True, False)),
-        ((1, 2, 4, 4), _settings(3, 1, 1, divisor_override=5)), ((0, 2, 4, 4), _settings(2)),
+        ((2, 7, 5), _settings(3, 2, 1, ceil_mode=True)),
+        ((2, 1, 5, 5), _settings(3, 2, 1, True, False)),
+        ((1, 2, 4, 4), _settings(3, 1, 1, divisor_override=5)),
+        ((0, 2, 4, 4), _settings(2)),
         ((2, 1, 3, 5), _settings(1, 2)),
     ]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),), settings, terms=9)
@@ -230,37 +339,76 @@ def samples(rng):
     yield Sample("larger", (rng.normal(size=(1, 3, 24, 24)),), _settings(2), terms=4, dtypes=("float64", "float32"))
 
     image = np.zeros((1, 3, 6, 6))
-    yield Sample("two dimensions", (np.zeros((6, 6)),), {"kernel_size": 2}, raises=(
-        RuntimeError,
-        "avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
-    yield Sample("too much padding", (image,), {"kernel_size": 3, "padding": 2}, raises=(
-        RuntimeError,
-        "avg_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
-    yield Sample("divisor 0", (image,), {"kernel_size": 2, "divisor_override": 0}, raises=(
-        RuntimeError, "avg_pool2d: divisor_override must not be 0"))
-    yield Sample("divisor 1.5", (image,), {"kernel_size": 2, "divisor_override": 1.5}, raises=(
-        TypeError, "avg_pool2d: divisor_override must be an int or None, got 1.5"))
-    yield Sample("count_include_pad", (image,), {"kernel_size": 2, "count_include_pad": "no"}, raises=(
-        TypeError, "avg_pool2d: count_include_pad must be a bool, got 'no'"))
-    yield Sample("integers", (np.zeros((1, 2, 2), np.int64),), {"kernel_size": 2}, dtypes=(), raises=(
-        RuntimeError, "avg_pool2d: expected a floating input, got int64"))
+    yield Sample(
+        "two dimensions",
+        (np.zeros((6, 6)),),
+        {"kernel_size": 2},
+        raises=(
+            RuntimeError,
+            "avg_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)",
+        ),
+    )
+    yield Sample(
+        "too much padding",
+        (image,),
+        {"kernel_size": 3, "padding": 2},
+        raises=(
+            RuntimeError,
+            "avg_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)",
+        ),
+    )
+    yield Sample(
+        "divisor 0",
+        (image,),
+        {"kernel_size": 2, "divisor_override": 0},
+        raises=(RuntimeError, "avg_pool2d: divisor_override must not be 0"),
+    )
+    yield Sample(
+        "divisor 1.5",
+        (image,),
+        {"kernel_size": 2, "divisor_override": 1.5},
+        raises=(TypeError, "avg_pool2d: divisor_override must be an int or None, got 1.5"),
+    )
+    yield Sample(
+        "count_include_pad",
+        (image,),
+        {"kernel_size": 2, "count_include_pad": "no"},
+        raises=(TypeError, "avg_pool2d: count_include_pad must be a bool, got 'no'"),
+    )
+    yield Sample(
+        "integers",
+        (np.zeros((1, 2, 2), np.int64),),
+        {"kernel_size": 2},
+        dtypes=(),
+        raises=(RuntimeError, "avg_pool2d: expected a floating input, got int64"),
+    )
 
 
 def _without_size(call):
     return {name: value for name, value in call.settings.items() if name != "size"}
 
 
-AVG_POOL2D = register(Op(
-    name="avg_pool2d",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="avg_pool2d_backward",
-                settings=lambda call: {"size": call.shape("input")[-2:], **call.settings}),),
-    samples=samples,
-    function=avg_pool2d,
-))
+AVG_POOL2D = register(
+    Op(
+        name="avg_pool2d",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("input",),
+                keeps=(),
+                op="avg_pool2d_backward",
+                settings=lambda call: {"size": call.shape("input")[-2:], **call.settings},
+            ),
+        ),
+        samples=samples,
+        function=avg_pool2d,
+    )
+)
 
-register(Op(
-    name="avg_pool2d_backward",  # takes ceil_mode for its own gradient's sake: its windows are those of grad
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=(), op="avg_pool2d", settings=_without_size),),
-))
+register(
+    Op(
+        name="avg_pool2d_backward",  # takes ceil_mode for its own gradient's sake: its windows are those of grad
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(Grad(of=("grad",), keeps=(), op="avg_pool2d", settings=_without_size),),
+    )
+)

@@ -30,8 +30,16 @@ from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.strides import classify
 
 
-def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """``input`` (N, C) or (N, C, ...) with each channel brought to mean ``bias`` and deviation ``weight``.
 
     In training the batch's own statistics are used, and the running ones (both (C,), or both None) are updated in
@@ -43,20 +51,33 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     array([[-1.],
            [ 1.]], dtype=float32)
     """
-    _check(input, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias},
-           training, momentum, eps)
+    _check(
+        input,
+        {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias},
+        training,
+        momentum,
+        eps,
+    )
     eps = float(eps)
     if weight is None and bias is not None:
         weight = Tensor(np.ones(bias.shape, bias.array.dtype), device=bias.device)
     scale = 1.0 if weight is None else weight
     shift = 0.0 if bias is None else bias
     if not training:
+        assert running_mean is not None and running_var is not None
         return apply(BATCH_NORM_EVAL, input, scale, shift, running_mean.detach(), running_var.detach(), eps=eps)
     out, mean, var = apply(BATCH_NORM, input, scale, shift, eps=eps)
     size = out.array.size
-    if running_mean is not None and size:
-        apply(BATCH_NORM_UPDATE, running_mean.detach(), running_var.detach(), mean, var, momentum=float(momentum),
-              count=size // input.shape[1])
+    if running_mean is not None and running_var is not None and size:
+        apply(
+            BATCH_NORM_UPDATE,
+            running_mean.detach(),
+            running_var.detach(),
+            mean,
+            var,
+            momentum=float(momentum),
+            count=size // input.shape[1],
+        )
     return out
 
 
@@ -82,17 +103,20 @@ def _check(input, given, training, momentum, eps):
         if t is None:
             continue
         if t.shape != (shape[1],):
-            raise RuntimeError(f"batch_norm: {name} must have shape (C,) = ({shape[1]},) for input {shape}, "
-                               f"got {t.shape}")
+            raise RuntimeError(
+                f"batch_norm: {name} must have shape (C,) = ({shape[1]},) for input {shape}, got {t.shape}"
+            )
         if t.dtype not in allowed:
             names = " or ".join(d.name for d in allowed)
-            raise RuntimeError(f"batch_norm: {name} must be {names} for an input of {input.dtype.name}, "
-                               f"got {t.dtype.name}")
+            raise RuntimeError(
+                f"batch_norm: {name} must be {names} for an input of {input.dtype.name}, got {t.dtype.name}"
+            )
     for first, second in (("running_mean", "running_var"), ("weight", "bias")):
         a, b = given[first], given[second]
         if a is not None and b is not None and a.dtype is not b.dtype:
-            raise RuntimeError(f"batch_norm: {first} and {second} must have one dtype, "
-                               f"got {a.dtype.name} and {b.dtype.name}")
+            raise RuntimeError(
+                f"batch_norm: {first} and {second} must have one dtype, got {a.dtype.name} and {b.dtype.name}"
+            )
 
 
 # -- NumPy: images as a matrix of rows, in which channel c stands in L columns beside each other --------------------
@@ -141,8 +165,9 @@ class _Rows:
         if whole == 64:
             total += np.add.reduce(matrix[:64], axis=0)
         elif whole:
-            total += np.add.reduce(np.add.reduce(matrix[:whole].reshape(-1, 64, columns), axis=1), axis=0,
-                                   dtype=np.float64)
+            total += np.add.reduce(
+                np.add.reduce(matrix[:whole].reshape(-1, 64, columns), axis=1), axis=0, dtype=np.float64
+            )
         return np.add.reduce(total.reshape(self.channels, self.width), axis=1)
 
 
@@ -212,8 +237,11 @@ def double_backward_numpy(grad_input, grad_weight, grad_bias, grad, input, weigh
     product = rows.sums(a * g)
     if not training:
         of_grad = a * rows.spread(scale) + x * rows.spread(b) + rows.spread(c)
-        return rows.array(of_grad), rows.array(g * rows.spread(inverse * b)), _stored(inverse * product, weight,
-                                                                                      rows.work)
+        return (
+            rows.array(of_grad),
+            rows.array(g * rows.spread(inverse * b)),
+            _stored(inverse * product, weight, rows.work),
+        )
     sum_a, sum_g, along_a, along_g = rows.sums(a), rows.sums(g), rows.sums(a * x), rows.sums(g * x)
     of_grad = a * rows.spread(scale)
     of_grad += x * rows.spread(b - scale * along_a / n)
@@ -261,8 +289,20 @@ def _parameter(value, c, mask, KIND: tl.constexpr, TYPE: tl.constexpr):
 
 
 @jit
-def _statistics(mean_ptr, m2_ptr, x_ptr, C, R, per_split, steps, shape, strides,
-                LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
+def _statistics(
+    mean_ptr,
+    m2_ptr,
+    x_ptr,
+    C,
+    R,
+    per_split,
+    steps,
+    shape,
+    strides,
+    LAST: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # x: C channels of R values · mean, m2 (splits, C), row-major: each split's mean and sum of squares about it
     # one program per BLOCK_C channels and split of R
     KIND: tl.constexpr = mean_ptr.dtype.element_ty
@@ -290,11 +330,30 @@ def _statistics(mean_ptr, m2_ptr, x_ptr, C, R, per_split, steps, shape, strides,
 
 
 @jit
-def _normalise(out_ptr, mean_ptr, var_ptr, x_ptr, weight, bias, split_mean_ptr, split_m2_ptr, eps, C, R, per_split,
-               splits,
-               steps, shape, strides, WEIGHT: tl.constexpr, BIAS: tl.constexpr, SPLITS: tl.constexpr,
-               LAST: tl.constexpr,
-               BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
+def _normalise(
+    out_ptr,
+    mean_ptr,
+    var_ptr,
+    x_ptr,
+    weight,
+    bias,
+    split_mean_ptr,
+    split_m2_ptr,
+    eps,
+    C,
+    R,
+    per_split,
+    splits,
+    steps,
+    shape,
+    strides,
+    WEIGHT: tl.constexpr,
+    BIAS: tl.constexpr,
+    SPLITS: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # out, x: C channels of R values · weight, bias (C,) or a number · mean, var (C,), written where statistics of
     # splits, (splits, C) each, are given, else read
     # one program per BLOCK_C channels and split of R; each merges the statistics for itself, in the same order
@@ -330,8 +389,24 @@ def _normalise(out_ptr, mean_ptr, var_ptr, x_ptr, weight, bias, split_mean_ptr, 
 
 
 @jit
-def _sums(out_ptr, grad_ptr, x_ptr, other_ptr, mean_ptr, KIND_OF, C, R, per_split, splits, steps, shape, strides,
-          LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
+def _sums(
+    out_ptr,
+    grad_ptr,
+    x_ptr,
+    other_ptr,
+    mean_ptr,
+    KIND_OF,
+    C,
+    R,
+    per_split,
+    splits,
+    steps,
+    shape,
+    strides,
+    LAST: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # grad, x, other: C channels of R values · mean (C,) · out (2 or 5, splits, C): sums of grad, of
     # grad * (x - mean) and, where other is given, of other, of other * (x - mean) and of other * grad
     # one program per BLOCK_C channels and split of R
@@ -378,10 +453,31 @@ def _total(sums_ptr, plane: tl.constexpr, c, here, C, splits, SPLITS: tl.constex
 
 
 @jit
-def _backward(out_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr, x_ptr, weight, mean_ptr, var_ptr, sums_ptr, eps, C, R,
-              per_split, splits, steps, shape, strides, WEIGHT: tl.constexpr, TRAINING: tl.constexpr,
-              SPLITS: tl.constexpr,
-              LAST: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
+def _backward(
+    out_ptr,
+    grad_weight_ptr,
+    grad_bias_ptr,
+    grad_ptr,
+    x_ptr,
+    weight,
+    mean_ptr,
+    var_ptr,
+    sums_ptr,
+    eps,
+    C,
+    R,
+    per_split,
+    splits,
+    steps,
+    shape,
+    strides,
+    WEIGHT: tl.constexpr,
+    TRAINING: tl.constexpr,
+    SPLITS: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # out, grad, x: C channels of R values · grad_weight, grad_bias, mean, var (C,) · weight (C,) or a number ·
     # sums (2, splits, C)
     # one program per BLOCK_C channels and split of R; each adds the sums up for itself, in the same order
@@ -412,11 +508,34 @@ def _backward(out_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr, x_ptr, weight, 
 
 
 @jit
-def _double_backward(of_grad_ptr, of_input_ptr, of_weight_ptr, other_ptr, grad_weight_ptr, grad_bias_ptr, grad_ptr,
-                     x_ptr,
-                     weight, mean_ptr, var_ptr, sums_ptr, eps, C, R, per_split, splits, steps, shape, strides,
-                     WEIGHT: tl.constexpr, TRAINING: tl.constexpr, SPLITS: tl.constexpr, LAST: tl.constexpr,
-                     BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr):
+def _double_backward(
+    of_grad_ptr,
+    of_input_ptr,
+    of_weight_ptr,
+    other_ptr,
+    grad_weight_ptr,
+    grad_bias_ptr,
+    grad_ptr,
+    x_ptr,
+    weight,
+    mean_ptr,
+    var_ptr,
+    sums_ptr,
+    eps,
+    C,
+    R,
+    per_split,
+    splits,
+    steps,
+    shape,
+    strides,
+    WEIGHT: tl.constexpr,
+    TRAINING: tl.constexpr,
+    SPLITS: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # of_grad, of_input, other, grad, x: C channels of R values · of_weight, grad_weight, grad_bias, mean, var (C,) ·
     # weight (C,) or a number · sums (5, splits, C); other is the gradient that came for grad_input
     # one program per BLOCK_C channels and split of R; each adds the sums up for itself, in the same order
@@ -464,8 +583,9 @@ def _double_backward(of_grad_ptr, of_input_ptr, of_weight_ptr, other_ptr, grad_w
 
 
 @jit
-def _update(running_mean_ptr, running_var_ptr, mean_ptr, var_ptr, momentum, factor, C, mean_step, var_step,
-            BLOCK: tl.constexpr):
+def _update(
+    running_mean_ptr, running_var_ptr, mean_ptr, var_ptr, momentum, factor, C, mean_step, var_step, BLOCK: tl.constexpr
+):
     # running_mean, running_var (C,), any stride · mean, var (C,); one program per BLOCK channels
     c = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = c < C
@@ -488,8 +608,9 @@ class _Tiles:
         backend = first.backend
         self.C, self.R = shape[1], first.size // shape[1]
         rest = [d for d in range(len(shape)) if d != 1]
-        merged, strides, _ = classify(tuple(shape[d] for d in rest),
-                                      tuple(tuple(a.strides[d] for d in rest) for a in arrays))
+        merged, strides, _ = classify(
+            tuple(shape[d] for d in rest), tuple(tuple(a.strides[d] for d in rest) for a in arrays)
+        )
         self.geometry = (tuple(a.strides[1] for a in arrays), merged, strides)
         last = self.C > 1 and all(a.strides[1] == 1 for a in arrays)
         # wide in the direction in which memory is contiguous
@@ -539,9 +660,26 @@ def _normalised(input, weight, bias, mean, var, eps, partial):
     weight, weight_is = _given(weight, kind)
     bias, bias_is = _given(bias, kind)
     # one program per block of channels and split of their values
-    launch(_normalise, tiles.grid, out, mean, var, input, weight, bias, *partial, kind.type(eps), tiles.C,
-           np.int64(tiles.R),
-           tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, BIAS=bias_is, **tiles.merge)
+    launch(
+        _normalise,
+        tiles.grid,
+        out,
+        mean,
+        var,
+        input,
+        weight,
+        bias,
+        *partial,
+        kind.type(eps),
+        tiles.C,
+        np.int64(tiles.R),
+        tiles.per_split,
+        tiles.splits,
+        *tiles.geometry,
+        WEIGHT=weight_is,
+        BIAS=bias_is,
+        **tiles.merge,
+    )
     return out
 
 
@@ -555,9 +693,19 @@ def forward_triton(input, weight, bias, *, eps):
     partial = tuple(empty_like(mean, (tiles.splits, tiles.C)) for _ in range(2))
     steps, shape, strides = tiles.geometry
     # one program per block of channels and split of their values
-    launch(_statistics, tiles.grid, *partial, input, tiles.C, np.int64(tiles.R), tiles.per_split, steps[1:], shape,
-           strides[1:],
-           **tiles.constants)
+    launch(
+        _statistics,
+        tiles.grid,
+        *partial,
+        input,
+        tiles.C,
+        np.int64(tiles.R),
+        tiles.per_split,
+        steps[1:],
+        shape,
+        strides[1:],
+        **tiles.constants,
+    )
     return _normalised(input, weight, bias, mean, var, eps, partial), mean, var
 
 
@@ -572,9 +720,22 @@ def _summed(tiles, arrays, places, mean, kind):
     steps, shape, strides = tiles.geometry
     sums = empty_like(mean, (2 if arrays[2] is None else 5, tiles.splits, tiles.C), kind)
     # one program per block of channels and split of their values
-    launch(_sums, tiles.grid, sums, *arrays, mean, kind.type(0), tiles.C, np.int64(tiles.R), tiles.per_split,
-           tiles.splits,
-           tuple(steps[i] for i in places), shape, tuple(strides[i] for i in places), **tiles.constants)
+    launch(
+        _sums,
+        tiles.grid,
+        sums,
+        *arrays,
+        mean,
+        kind.type(0),
+        tiles.C,
+        np.int64(tiles.R),
+        tiles.per_split,
+        tiles.splits,
+        tuple(steps[i] for i in places),
+        shape,
+        tuple(strides[i] for i in places),
+        **tiles.constants,
+    )
     return sums
 
 
@@ -589,10 +750,28 @@ def backward_triton(grad, input, weight, mean, var, *, eps, training):
     sums = _summed(tiles, (grad, input, None), (1, 2), mean, kind)
     weight, weight_is = _given(weight, kind)
     # one program per block of channels and split of their values
-    launch(_backward, tiles.grid, out, grad_weight, grad_bias, grad, input, weight, mean, var, sums, kind.type(eps),
-           tiles.C,
-           np.int64(tiles.R), tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, TRAINING=training,
-           **tiles.merge)
+    launch(
+        _backward,
+        tiles.grid,
+        out,
+        grad_weight,
+        grad_bias,
+        grad,
+        input,
+        weight,
+        mean,
+        var,
+        sums,
+        kind.type(eps),
+        tiles.C,
+        np.int64(tiles.R),
+        tiles.per_split,
+        tiles.splits,
+        *tiles.geometry,
+        WEIGHT=weight_is,
+        TRAINING=training,
+        **tiles.merge,
+    )
     return out, grad_weight, grad_bias
 
 
@@ -606,9 +785,31 @@ def double_backward_triton(grad_input, grad_weight, grad_bias, grad, input, weig
     sums = _summed(tiles, (grad, input, grad_input), (3, 4, 2), mean, kind)
     weight, weight_is = _given(weight, kind)
     # one program per block of channels and split of their values
-    launch(_double_backward, tiles.grid, of_grad, of_input, of_weight, grad_input, contiguous(grad_weight),
-           contiguous(grad_bias), grad, input, weight, mean, var, sums, kind.type(eps), tiles.C, np.int64(tiles.R),
-           tiles.per_split, tiles.splits, *tiles.geometry, WEIGHT=weight_is, TRAINING=training, **tiles.merge)
+    launch(
+        _double_backward,
+        tiles.grid,
+        of_grad,
+        of_input,
+        of_weight,
+        grad_input,
+        contiguous(grad_weight),
+        contiguous(grad_bias),
+        grad,
+        input,
+        weight,
+        mean,
+        var,
+        sums,
+        kind.type(eps),
+        tiles.C,
+        np.int64(tiles.R),
+        tiles.per_split,
+        tiles.splits,
+        *tiles.geometry,
+        WEIGHT=weight_is,
+        TRAINING=training,
+        **tiles.merge,
+    )
     return of_grad, of_input, of_weight
 
 
@@ -617,8 +818,20 @@ def update_triton(running_mean, running_var, mean, var, *, momentum, count):
     block = mean.backend.block_size(C)
     number = mean.dtype.type
     # one program per BLOCK channels
-    launch(_update, (cdiv(C, block),), running_mean, running_var, contiguous(mean), contiguous(var), number(momentum),
-           number(count / max(count - 1, 1)), C, running_mean.strides[0], running_var.strides[0], BLOCK=block)
+    launch(
+        _update,
+        (cdiv(C, block),),
+        running_mean,
+        running_var,
+        contiguous(mean),
+        contiguous(var),
+        number(momentum),
+        number(count / max(count - 1, 1)),
+        C,
+        running_mean.strides[0],
+        running_var.strides[0],
+        BLOCK=block,
+    )
     return running_mean, running_var
 
 
@@ -629,130 +842,243 @@ def samples(rng):
     x = np.array([[1.0, 0.0], [3.0, 0.0], [3.0, 4.0], [5.0, 4.0]])
     plain = (np.array([1.0, 1.0]), np.array([0.0, 0.0]))
     # channel 0: mean 3, var 2, and var + eps = 4; channel 1: mean 2, var 4, and var + eps = 6
-    yield Sample("worked", (x, np.array([2.0, 0.0]), np.array([1.0, 5.0])), {"eps": 2.0},
-                 answers=([[-1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [3.0, 5.0]], [3.0, 2.0], [2.0, 4.0],
-                          np.zeros((4, 2)), [0.0, 0.0], [4.0, 4.0]))
-    yield Sample("far from zero", (1000 + np.array([[1.0], [-1.0], [1.0], [-1.0]]), np.ones(1), np.zeros(1)),
-                 {"eps": 3.0},
-                 answers=([[0.5], [-0.5], [0.5], [-0.5]], [1000.0], [1.0], np.zeros((4, 1)), [0.0], [4.0]),
-                 dtypes=("float64", "float32"))
+    yield Sample(
+        "worked",
+        (x, np.array([2.0, 0.0]), np.array([1.0, 5.0])),
+        {"eps": 2.0},
+        answers=(
+            [[-1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [3.0, 5.0]],
+            [3.0, 2.0],
+            [2.0, 4.0],
+            np.zeros((4, 2)),
+            [0.0, 0.0],
+            [4.0, 4.0],
+        ),
+    )
+    yield Sample(
+        "far from zero",
+        (1000 + np.array([[1.0], [-1.0], [1.0], [-1.0]]), np.ones(1), np.zeros(1)),
+        {"eps": 3.0},
+        answers=([[0.5], [-0.5], [0.5], [-0.5]], [1000.0], [1.0], np.zeros((4, 1)), [0.0], [4.0]),
+        dtypes=("float64", "float32"),
+    )
     for shape in [(5, 3), (2, 3, 4), (3, 2, 4, 5), (2, 3, 2, 2, 3), (4, 1, 3)]:
         c = shape[1]
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)),
-                     {"eps": 0.1},
-                     terms=int(np.prod(shape)) // c)
-    yield Sample("channels last", (rng.normal(size=(3, 4, 5, 6)).transpose(0, 3, 1, 2), rng.uniform(0.5, 2, 6),
-                                   rng.normal(size=6)),
-                 {"eps": 0.1}, terms=60)
-    yield Sample("strided", (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]),
-                 {"eps": 0.1},
-                 terms=12)
-    yield Sample("many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1},
-                 terms=450)
+        yield Sample(
+            f"shape {shape}",
+            (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c)),
+            {"eps": 0.1},
+            terms=int(np.prod(shape)) // c,
+        )
+    yield Sample(
+        "channels last",
+        (rng.normal(size=(3, 4, 5, 6)).transpose(0, 3, 1, 2), rng.uniform(0.5, 2, 6), rng.normal(size=6)),
+        {"eps": 0.1},
+        terms=60,
+    )
+    yield Sample(
+        "strided",
+        (rng.normal(size=(4, 6, 3)).T[:, ::2], rng.uniform(0.5, 2, 3), rng.normal(size=6)[::2]),
+        {"eps": 0.1},
+        terms=12,
+    )
+    yield Sample(
+        "many rows", (rng.normal(size=(150, 2, 3)), rng.uniform(0.5, 2, 2), rng.normal(size=2)), {"eps": 0.1}, terms=450
+    )
     yield Sample("no parameters", (rng.normal(size=(3, 2, 4)), 1.0, 0.0), {"eps": 0.1}, terms=12)
     yield Sample("empty batch", (rng.normal(size=(0, 3, 2)), *(np.ones(3), np.zeros(3))), {"eps": 0.1})
     yield Sample("no channels", (rng.normal(size=(2, 0, 2)), np.ones(0), np.zeros(0)), {"eps": 0.1})
 
     one = np.zeros((1, 3, 1, 1))
     c3 = (np.zeros(3), np.ones(3))
-    yield Sample("one value", (one, *c3), {"training": True},
-                 raises=(ValueError,
-                         "batch_norm: expected more than 1 value per channel when training, got input (1, 3, 1, 1)"))
-    yield Sample("flat", (np.zeros(3), *c3),
-                 raises=(RuntimeError, "batch_norm: expected an input of shape (N, C) or (N, C, ...), got (3,)"))
-    yield Sample("statistics misfit", (np.zeros((2, 3)), *plain),
-                 raises=(RuntimeError,
-                         "batch_norm: running_mean must have shape (C,) = (3,) for input (2, 3), got (2,)"))
-    yield Sample("weight misfit", (np.zeros((2, 3)), *c3, np.ones(4)), dtypes=("float64",),
-                 raises=(RuntimeError, "batch_norm: weight must have shape (C,) = (3,) for input (2, 3), got (4,)"))
-    yield Sample("no statistics", (np.zeros((2, 3)), None, None),
-                 raises=(RuntimeError,
-                         "batch_norm: running_mean and running_var are needed when not training, got None"))
-    yield Sample("one statistic", (np.zeros((2, 3)), np.zeros(3), None), {"training": True},
-                 raises=(ValueError, "batch_norm: running_mean and running_var must both be tensors or both be None"))
-    yield Sample("eps in training", (np.zeros((2, 3)), *c3), {"training": True, "eps": 0.0},
-                 raises=(ValueError, "batch_norm: eps must be positive in training, got 0.0"))
-    yield Sample("negative eps", (np.zeros((2, 3)), *c3), {"eps": -1.0},
-                 raises=(ValueError, "batch_norm: eps must be at least 0, got -1.0"))
-    yield Sample("no momentum", (np.zeros((2, 3)), *c3), {"training": True, "momentum": None},
-                 raises=(TypeError, "batch_norm: momentum must be a float, got None"))
-    yield Sample("dtypes", (np.zeros((2, 3)), np.zeros(3, np.float32), np.ones(3, np.float32)), dtypes=(),
-                 raises=(RuntimeError, "batch_norm: running_mean must be float64 for an input of float64, got float32"))
-    yield Sample("mixed parameters", (np.zeros((2, 3), np.float16), np.zeros(3, np.float16), np.ones(3, np.float32)),
-                 dtypes=(),
-                 raises=(RuntimeError,
-                         "batch_norm: running_mean and running_var must have one dtype, got float16 and float32"))
-    yield Sample("integers", (np.zeros((2, 3), np.int64), *c3), dtypes=(),
-                 raises=(RuntimeError, "batch_norm: expected a floating input, got int64"))
+    yield Sample(
+        "one value",
+        (one, *c3),
+        {"training": True},
+        raises=(ValueError, "batch_norm: expected more than 1 value per channel when training, got input (1, 3, 1, 1)"),
+    )
+    yield Sample(
+        "flat",
+        (np.zeros(3), *c3),
+        raises=(RuntimeError, "batch_norm: expected an input of shape (N, C) or (N, C, ...), got (3,)"),
+    )
+    yield Sample(
+        "statistics misfit",
+        (np.zeros((2, 3)), *plain),
+        raises=(RuntimeError, "batch_norm: running_mean must have shape (C,) = (3,) for input (2, 3), got (2,)"),
+    )
+    yield Sample(
+        "weight misfit",
+        (np.zeros((2, 3)), *c3, np.ones(4)),
+        dtypes=("float64",),
+        raises=(RuntimeError, "batch_norm: weight must have shape (C,) = (3,) for input (2, 3), got (4,)"),
+    )
+    yield Sample(
+        "no statistics",
+        (np.zeros((2, 3)), None, None),
+        raises=(RuntimeError, "batch_norm: running_mean and running_var are needed when not training, got None"),
+    )
+    yield Sample(
+        "one statistic",
+        (np.zeros((2, 3)), np.zeros(3), None),
+        {"training": True},
+        raises=(ValueError, "batch_norm: running_mean and running_var must both be tensors or both be None"),
+    )
+    yield Sample(
+        "eps in training",
+        (np.zeros((2, 3)), *c3),
+        {"training": True, "eps": 0.0},
+        raises=(ValueError, "batch_norm: eps must be positive in training, got 0.0"),
+    )
+    yield Sample(
+        "negative eps",
+        (np.zeros((2, 3)), *c3),
+        {"eps": -1.0},
+        raises=(ValueError, "batch_norm: eps must be at least 0, got -1.0"),
+    )
+    yield Sample(
+        "no momentum",
+        (np.zeros((2, 3)), *c3),
+        {"training": True, "momentum": None},
+        raises=(TypeError, "batch_norm: momentum must be a float, got None"),
+    )
+    yield Sample(
+        "dtypes",
+        (np.zeros((2, 3)), np.zeros(3, np.float32), np.ones(3, np.float32)),
+        dtypes=(),
+        raises=(RuntimeError, "batch_norm: running_mean must be float64 for an input of float64, got float32"),
+    )
+    yield Sample(
+        "mixed parameters",
+        (np.zeros((2, 3), np.float16), np.zeros(3, np.float16), np.ones(3, np.float32)),
+        dtypes=(),
+        raises=(RuntimeError, "batch_norm: running_mean and running_var must have one dtype, got float16 and float32"),
+    )
+    yield Sample(
+        "integers",
+        (np.zeros((2, 3), np.int64), *c3),
+        dtypes=(),
+        raises=(RuntimeError, "batch_norm: expected a floating input, got int64"),
+    )
 
 
 def eval_samples(rng):
     x = np.array([[1.0, 0.0], [3.0, 4.0]])
-    yield Sample("worked", (x, np.array([2.0, 6.0]), np.array([1.0, 5.0]), np.array([1.0, 2.0]), np.array([3.0, 8.0])),
-                 {"eps": 1.0}, answers=([[1.0, 1.0], [3.0, 9.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 0.0], [2.0, 2.0]))
+    yield Sample(
+        "worked",
+        (x, np.array([2.0, 6.0]), np.array([1.0, 5.0]), np.array([1.0, 2.0]), np.array([3.0, 8.0])),
+        {"eps": 1.0},
+        answers=([[1.0, 1.0], [3.0, 9.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 0.0], [2.0, 2.0]),
+    )
     # statistics as integers: constants, along which no difference is taken
     for shape in [(1, 3), (2, 3, 4), (3, 2, 4, 5), (0, 3, 2)]:
         c = shape[1]
-        yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.uniform(0.5, 2, c), rng.normal(size=c),
-                                        rng.integers(-2, 3, c), rng.integers(1, 4, c)), {"eps": 0.1}, terms=20)
-    yield Sample("channels last", (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0,
-                                   rng.integers(-2, 3, 5),
-                                   rng.integers(1, 4, 5)), {"eps": 0.1}, terms=12)
+        yield Sample(
+            f"shape {shape}",
+            (
+                rng.normal(size=shape),
+                rng.uniform(0.5, 2, c),
+                rng.normal(size=c),
+                rng.integers(-2, 3, c),
+                rng.integers(1, 4, c),
+            ),
+            {"eps": 0.1},
+            terms=20,
+        )
+    yield Sample(
+        "channels last",
+        (rng.normal(size=(2, 3, 2, 5)).transpose(0, 3, 1, 2), 1.0, 0.0, rng.integers(-2, 3, 5), rng.integers(1, 4, 5)),
+        {"eps": 0.1},
+        terms=12,
+    )
 
 
 def update_samples(rng):
-    yield Sample("worked", (np.array([4.0, 0.0]), np.array([8.0, 1.0]), np.array([2.0, 2.0]), np.array([6.0, 3.0])),
-                 {"momentum": 0.25, "count": 4}, answers=([3.5, 0.5], [8.0, 1.75]))
-    yield Sample("strided", (rng.normal(size=6)[::2], rng.uniform(1, 2, 6)[::2], rng.normal(size=3),
-                             rng.uniform(1, 2, 3)),
-                 {"momentum": 0.1, "count": 7})
+    yield Sample(
+        "worked",
+        (np.array([4.0, 0.0]), np.array([8.0, 1.0]), np.array([2.0, 2.0]), np.array([6.0, 3.0])),
+        {"momentum": 0.25, "count": 4},
+        answers=([3.5, 0.5], [8.0, 1.75]),
+    )
+    yield Sample(
+        "strided",
+        (rng.normal(size=6)[::2], rng.uniform(1, 2, 6)[::2], rng.normal(size=3), rng.uniform(1, 2, 3)),
+        {"momentum": 0.1, "count": 7},
+    )
 
 
 def _with(training):
     return lambda call: {"eps": call.settings["eps"], "training": training}
 
 
-BATCH_NORM = register(Op(
-    name="batch_norm",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input", "weight", "bias"), keeps=("input", "weight", "mean", "var"), op="batch_norm_backward",
-                settings=_with(True)),),
-    samples=samples,
-    function=batch_norm,
-    outputs=("output", "mean", "var"),
-))
+BATCH_NORM = register(
+    Op(
+        name="batch_norm",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("input", "weight", "bias"),
+                keeps=("input", "weight", "mean", "var"),
+                op="batch_norm_backward",
+                settings=_with(True),
+            ),
+        ),
+        samples=samples,
+        function=batch_norm,
+        outputs=("output", "mean", "var"),
+    )
+)
 
-BATCH_NORM_EVAL = register(Op(
-    name="batch_norm_eval",
-    kernel=Kernel(numpy=eval_numpy, triton=eval_triton),
-    grads=(Grad(of=("input", "weight", "bias"), keeps=("input", "weight", "mean", "var"), op="batch_norm_backward",
-                settings=_with(False)),),
-    samples=eval_samples,
-    zero=("mean", "var"),  # running statistics count as constants, as in PyTorch
-))
+BATCH_NORM_EVAL = register(
+    Op(
+        name="batch_norm_eval",
+        kernel=Kernel(numpy=eval_numpy, triton=eval_triton),
+        grads=(
+            Grad(
+                of=("input", "weight", "bias"),
+                keeps=("input", "weight", "mean", "var"),
+                op="batch_norm_backward",
+                settings=_with(False),
+            ),
+        ),
+        samples=eval_samples,
+        zero=("mean", "var"),  # running statistics count as constants, as in PyTorch
+    )
+)
 
-register(Op(
-    name="batch_norm_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad", "input", "weight"), keeps=("grad", "input", "weight", "mean", "var"),
-                op="batch_norm_double_backward"),),
-    outputs=("grad_input", "grad_weight", "grad_bias"),
-    differentiable=3,
-    zero=("mean", "var"),  # in training their part is in the gradient of input
-))
+register(
+    Op(
+        name="batch_norm_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(
+                of=("grad", "input", "weight"),
+                keeps=("grad", "input", "weight", "mean", "var"),
+                op="batch_norm_double_backward",
+            ),
+        ),
+        outputs=("grad_input", "grad_weight", "grad_bias"),
+        differentiable=3,
+        zero=("mean", "var"),  # in training their part is in the gradient of input
+    )
+)
 
-register(Op(
-    name="batch_norm_double_backward",
-    kernel=Kernel(numpy=double_backward_numpy, triton=double_backward_triton),
-    outputs=("of_grad", "of_input", "of_weight"),
-    differentiable=3,
-))
+register(
+    Op(
+        name="batch_norm_double_backward",
+        kernel=Kernel(numpy=double_backward_numpy, triton=double_backward_triton),
+        outputs=("of_grad", "of_input", "of_weight"),
+        differentiable=3,
+    )
+)
 
-BATCH_NORM_UPDATE = register(Op(
-    name="batch_norm_update",
-    kernel=Kernel(numpy=update_numpy, triton=update_triton),
-    samples=update_samples,
-    outputs=("running_mean", "running_var"),
-    zero=("running_mean", "running_var", "mean", "var"),  # statistics are a record, not part of the graph
-    writes=("running_mean", "running_var"),
-))
+BATCH_NORM_UPDATE = register(
+    Op(
+        name="batch_norm_update",
+        kernel=Kernel(numpy=update_numpy, triton=update_triton),
+        samples=update_samples,
+        outputs=("running_mean", "running_var"),
+        zero=("running_mean", "running_var", "mean", "var"),  # statistics are a record, not part of the graph
+        writes=("running_mean", "running_var"),
+    )
+)

@@ -18,8 +18,13 @@ from .mse_loss import REDUCTIONS, check_reduction, negated, reciprocal, reduced_
 from .softmax import wide
 
 
-def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
-                                     reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
     """The cross-entropy of ``sigmoid(input)`` against probabilities ``target`` of the same shape, stable for any logit.
 
     ``weight`` multiplies each loss, ``pos_weight`` its part for target 1; both broadcast.  Raises ValueError where
@@ -122,49 +127,86 @@ def _negative_scale(call):
 def samples(rng):
     x, t = np.array([0.0, 1000.0, -1000.0, 0.0]), np.array([1.0, 1.0, 1.0, 0.5])
     two = float(np.log(2.0))
-    yield Sample("none", (x, t), {"reduction": "none"},
-                 answers=([two, 0.0, 1000.0, two], [-0.5, 0.0, -1.0, 0.0], [0.0, -1000.0, 1000.0, 0.0]))
-    yield Sample("mean", (x, t), {"reduction": "mean"},
-                 answers=(250.0 + two / 2, [-0.125, 0.0, -0.25, 0.0], [0.0, -250.0, 250.0, 0.0]))
-    yield Sample("sum", (x, t), {"reduction": "sum"},
-                 answers=(1000.0 + 2 * two, [-0.5, 0.0, -1.0, 0.0], [0.0, -1000.0, 1000.0, 0.0]))
+    yield Sample(
+        "none",
+        (x, t),
+        {"reduction": "none"},
+        answers=([two, 0.0, 1000.0, two], [-0.5, 0.0, -1.0, 0.0], [0.0, -1000.0, 1000.0, 0.0]),
+    )
+    yield Sample(
+        "mean",
+        (x, t),
+        {"reduction": "mean"},
+        answers=(250.0 + two / 2, [-0.125, 0.0, -0.25, 0.0], [0.0, -250.0, 250.0, 0.0]),
+    )
+    yield Sample(
+        "sum",
+        (x, t),
+        {"reduction": "sum"},
+        answers=(1000.0 + 2 * two, [-0.5, 0.0, -1.0, 0.0], [0.0, -1000.0, 1000.0, 0.0]),
+    )
     for reduction in REDUCTIONS:
-        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.uniform(size=(17, 9))),
-                     {"reduction": reduction},
-                     terms=153)
+        yield Sample(
+            f"{reduction} of many",
+            (rng.normal(size=(17, 9)), rng.uniform(size=(17, 9))),
+            {"reduction": reduction},
+            terms=153,
+        )
     yield Sample("0-d", (rng.normal(size=()), rng.uniform(size=())), {"reduction": "mean"})
     yield Sample("number", (rng.normal(size=(5,)), 1.0), {"reduction": "none"})
-    yield Sample("empty", (np.zeros((0,)), np.zeros((0,))), {"reduction": "sum"},
-                 answers=(0.0, np.zeros(0), np.zeros(0)))
-    yield Sample("misfit", (np.zeros((2, 1)), np.zeros((2,))), raises=(
-        ValueError, "binary_cross_entropy_with_logits: expected target of the input's shape (2, 1), got (2,)"))
-    yield Sample("another reduction", (x, t), {"reduction": None}, raises=(
-        ValueError, "binary_cross_entropy_with_logits: expected reduction to be one of none, mean, sum, got None"))
+    yield Sample(
+        "empty", (np.zeros((0,)), np.zeros((0,))), {"reduction": "sum"}, answers=(0.0, np.zeros(0), np.zeros(0))
+    )
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 1)), np.zeros((2,))),
+        raises=(ValueError, "binary_cross_entropy_with_logits: expected target of the input's shape (2, 1), got (2,)"),
+    )
+    yield Sample(
+        "another reduction",
+        (x, t),
+        {"reduction": None},
+        raises=(
+            ValueError,
+            "binary_cross_entropy_with_logits: expected reduction to be one of none, mean, sum, got None",
+        ),
+    )
 
 
-BCE = register(Op(
-    name="binary_cross_entropy_with_logits",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(
-        Grad(of=("input",), keeps=("input", "target"), op="binary_cross_entropy_with_logits_backward", settings=_scale),
-        Grad(of=("target",), keeps=("input",), op="scaled_product", settings=_negative_scale),
-    ),
-    samples=samples,
-    function=binary_cross_entropy_with_logits,
-    promotion="arithmetic",
-))
+BCE = register(
+    Op(
+        name="binary_cross_entropy_with_logits",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("input",),
+                keeps=("input", "target"),
+                op="binary_cross_entropy_with_logits_backward",
+                settings=_scale,
+            ),
+            Grad(of=("target",), keeps=("input",), op="scaled_product", settings=_negative_scale),
+        ),
+        samples=samples,
+        function=binary_cross_entropy_with_logits,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="binary_cross_entropy_with_logits_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("input", "target"), op="binary_cross_entropy_with_logits_backward"),
-        Grad(of=("input",), keeps=("grad", "input"), op="binary_cross_entropy_with_logits_curvature"),
-        Grad(of=("target",), keeps=("grad",), op="scaled_product", settings=negated),
-    ),
-))
+register(
+    Op(
+        name="binary_cross_entropy_with_logits_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("input", "target"), op="binary_cross_entropy_with_logits_backward"),
+            Grad(of=("input",), keeps=("grad", "input"), op="binary_cross_entropy_with_logits_curvature"),
+            Grad(of=("target",), keeps=("grad",), op="scaled_product", settings=negated),
+        ),
+    )
+)
 
-register(Op(
-    name="binary_cross_entropy_with_logits_curvature",
-    kernel=elementwise(curvature_numpy, _curvature),
-))
+register(
+    Op(
+        name="binary_cross_entropy_with_logits_curvature",
+        kernel=elementwise(curvature_numpy, _curvature),
+    )
+)

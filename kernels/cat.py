@@ -1,10 +1,10 @@
 """Joining along a dimension that exists, and cutting along it; each is the gradient of the other.
 
-    cat:    out[.., i, ..]    = tensors[k][.., i - o_k, ..]   where o_k is the sum of the sizes before k
-            grad_tensors      = split(grad)
+cat:    out[.., i, ..]    = tensors[k][.., i - o_k, ..]   where o_k is the sum of the sizes before k
+        grad_tensors      = split(grad)
 
-    split:  out_k[.., i, ..]  = input[.., i + o_k, ..],  views
-            grad_input        = cat(grads)
+split:  out_k[.., i, ..]  = input[.., i + o_k, ..],  views
+        grad_input        = cat(grads)
 """
 
 from collections.abc import Sequence
@@ -128,50 +128,87 @@ def cut(input, *, dim, sizes):
 
 def samples(rng):
     a, b = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])
-    yield Sample("worked", ((a, b),), {"dim": 0},
-                 answers=([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]))
-    yield Sample("last dimension", ((rng.normal(size=(3, 2)), rng.normal(size=(4, 3)).T, rng.normal(size=(3, 1))),),
-                 {"dim": 1})
+    yield Sample(
+        "worked",
+        ((a, b),),
+        {"dim": 0},
+        answers=([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]),
+    )
+    yield Sample(
+        "last dimension", ((rng.normal(size=(3, 2)), rng.normal(size=(4, 3)).T, rng.normal(size=(3, 1))),), {"dim": 1}
+    )
     yield Sample("one", ((rng.normal(size=(3, 2)),),), {"dim": 0})
     yield Sample("with an empty one", ((rng.normal(size=(2, 3)), rng.normal(size=(2, 0))),), {"dim": 1})
-    yield Sample("promoted", ((np.array([1, 2]), np.array([0.5], np.float32)),), {"dim": 0},
-                 answers=([1.0, 2.0, 0.5], [1.0]), dtypes=())
-    yield Sample("misfit", ((np.zeros((2, 3)), np.zeros((2, 4))),), raises=(
-        RuntimeError, "cat: the sizes outside dimension 0 must agree, tensor 0 has shape (2, 3), tensor 1 has (2, 4)"))
-    yield Sample("0-d", ((np.zeros(()), np.zeros(())),),
-                 raises=(RuntimeError, "cat: 0-d tensors cannot be joined; use stack"))
+    yield Sample(
+        "promoted",
+        ((np.array([1, 2]), np.array([0.5], np.float32)),),
+        {"dim": 0},
+        answers=([1.0, 2.0, 0.5], [1.0]),
+        dtypes=(),
+    )
+    yield Sample(
+        "misfit",
+        ((np.zeros((2, 3)), np.zeros((2, 4))),),
+        raises=(
+            RuntimeError,
+            "cat: the sizes outside dimension 0 must agree, tensor 0 has shape (2, 3), tensor 1 has (2, 4)",
+        ),
+    )
+    yield Sample(
+        "0-d", ((np.zeros(()), np.zeros(())),), raises=(RuntimeError, "cat: 0-d tensors cannot be joined; use stack")
+    )
     yield Sample("nothing", ((),), raises=(RuntimeError, "cat: expected at least one tensor"))
 
 
 def split_samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0]),), {"dim": 0, "sizes": (2, 1)},
-                 answers=([1.0, 2.0], [3.0], [1.0, 1.0, 0.0]))
+    yield Sample(
+        "worked",
+        (np.array([1.0, 2.0, 3.0]),),
+        {"dim": 0, "sizes": (2, 1)},
+        answers=([1.0, 2.0], [3.0], [1.0, 1.0, 0.0]),
+    )
     yield Sample("last dimension", (rng.normal(size=(5, 3)).T,), {"dim": 1, "sizes": (1, 3, 1)})
     yield Sample("one", (rng.normal(size=(3, 2)),), {"dim": 0, "sizes": (3,)})
     yield Sample("with an empty one", (rng.normal(size=(2, 3)),), {"dim": 1, "sizes": (0, 3)})
-    yield Sample("misfit", (np.zeros(3), [2, 2]),
-                 raises=(RuntimeError, "split: expected sizes that add up to 3, the size of dimension 0, got (2, 2)"))
-    yield Sample("no size", (np.zeros(3), 0),
-                 raises=(RuntimeError, "split: the size of a part must be positive, got 0"))
+    yield Sample(
+        "misfit",
+        (np.zeros(3), [2, 2]),
+        raises=(RuntimeError, "split: expected sizes that add up to 3, the size of dimension 0, got (2, 2)"),
+    )
+    yield Sample(
+        "no size", (np.zeros(3), 0), raises=(RuntimeError, "split: the size of a part must be positive, got 0")
+    )
 
 
-CAT = register(Op(
-    name="cat",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("tensors",), keeps=(), op="split",
-                settings=lambda call: {"dim": call.settings["dim"],
-                                       "sizes": tuple(s[call.settings["dim"]] for s in call.shape("tensors"))}),),
-    samples=samples,
-    function=cat,
-    promotion="arithmetic",
-))
+CAT = register(
+    Op(
+        name="cat",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("tensors",),
+                keeps=(),
+                op="split",
+                settings=lambda call: {
+                    "dim": call.settings["dim"],
+                    "sizes": tuple(s[call.settings["dim"]] for s in call.shape("tensors")),
+                },
+            ),
+        ),
+        samples=samples,
+        function=cat,
+        promotion="arithmetic",
+    )
+)
 
-SPLIT = register(Op(
-    name="split",
-    kernel=Kernel(numpy=cut, triton=cut),
-    grads=(Grad(of=("input",), keeps=(), op="cat", settings=lambda call: {"dim": call.settings["dim"]}),),
-    samples=split_samples,
-    function=split,
-    differentiable=VARIADIC,
-    view=True,
-))
+SPLIT = register(
+    Op(
+        name="split",
+        kernel=Kernel(numpy=cut, triton=cut),
+        grads=(Grad(of=("input",), keeps=(), op="cat", settings=lambda call: {"dim": call.settings["dim"]}),),
+        samples=split_samples,
+        function=split,
+        differentiable=VARIADIC,
+        view=True,
+    )
+)

@@ -140,21 +140,27 @@ def _less(grad, x, y):
 
 def samples(rng):
     x = np.array([-1.0, 0.0, 0.25, 1.0, 2.0])
-    yield Sample("worked", (x,), {"min": 0, "max": 1},
-                 answers=([0.0, 0.0, 0.25, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.0]))
-    yield Sample("only min", (x,), {"min": 0.25, "max": None},
-                 answers=([0.25, 0.25, 0.25, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 1.0]))
-    yield Sample("only max", (x,), {"min": None, "max": 0.25},
-                 answers=([-1.0, 0.0, 0.25, 0.25, 0.25], [1.0, 1.0, 1.0, 0.0, 0.0]))
+    yield Sample("worked", (x,), {"min": 0, "max": 1}, answers=([0.0, 0.0, 0.25, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.0]))
+    yield Sample(
+        "only min", (x,), {"min": 0.25, "max": None}, answers=([0.25, 0.25, 0.25, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0, 1.0])
+    )
+    yield Sample(
+        "only max", (x,), {"min": None, "max": 0.25}, answers=([-1.0, 0.0, 0.25, 0.25, 0.25], [1.0, 1.0, 1.0, 0.0, 0.0])
+    )
     yield Sample("crossed", (x,), {"min": 3.0, "max": 1.5}, answers=([1.5] * 5, [0.0] * 5))
-    yield Sample("not a number", (np.array([np.nan, np.inf]),), {"min": 0.0, "max": 1.0},
-                 answers=([np.nan, 1.0], [0.0, 0.0]))
+    yield Sample(
+        "not a number", (np.array([np.nan, np.inf]),), {"min": 0.0, "max": 1.0}, answers=([np.nan, 1.0], [0.0, 0.0])
+    )
     for shape in [(), (0, 2), (3, 5), (2, 1025)]:
         yield Sample(f"shape {shape}", (_off(rng, shape, 0.5),), {"min": -0.5, "max": 0.5})
     yield Sample("strided", (_off(rng, (4, 6), 0.5)[:, ::2].T,), {"min": -0.5, "max": 0.5})
     yield Sample("integers", (np.array([3, -4, 0]),), {"min": -1, "max": 2}, answers=([2, -1, 0],), dtypes=())
-    yield Sample("no bounds", (x,), {"min": None, "max": None}, raises=(
-        RuntimeError, "clamp: expected at least one of min and max, got neither"))
+    yield Sample(
+        "no bounds",
+        (x,),
+        {"min": None, "max": None},
+        raises=(RuntimeError, "clamp: expected at least one of min and max, got neither"),
+    )
 
 
 def _off(rng, shape, kink):
@@ -172,58 +178,71 @@ def bound_samples(out, inside, bound):
         yield Sample("strided", (_off(rng, (5, 3), 1.0).T, np.ones((3, 1))))
         yield Sample("number", (_off(rng, (), 1.0), 1.0))
         yield Sample("integers", (np.array([1, 2, 3]), np.array([2, 2, 2])), answers=(out[:3],), dtypes=())
+
     return samples
 
 
-CLAMP = register(Op(
-    name="clamp",
-    kernel=elementwise(forward_numpy, _clamp),
-    grads=(Grad(of=("input",), keeps=("input",), op="clamp_backward"),),
-    samples=samples,
-    function=clamp,
-))
+CLAMP = register(
+    Op(
+        name="clamp",
+        kernel=elementwise(forward_numpy, _clamp),
+        grads=(Grad(of=("input",), keeps=("input",), op="clamp_backward"),),
+        samples=samples,
+        function=clamp,
+    )
+)
 
-register(Op(
-    name="clamp_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=("input",), op="clamp_backward"),),
-    zero=("input",),
-))
+register(
+    Op(
+        name="clamp_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=("input",), op="clamp_backward"),),
+        zero=("input",),
+    )
+)
 
-CLAMP_MIN = register(Op(
-    name="clamp_min",
-    kernel=elementwise(min_numpy, larger, ufunc=np.maximum),
-    grads=(
-        Grad(of=("input",), keeps=("input", "min"), op="keep_at_least"),
-        Grad(of=("min",), keeps=("input", "min"), op="keep_less"),
-    ),
-    samples=bound_samples([2.0, 2.0, 3.0, np.nan], [0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
-    function=clamp_min,
-    promotion="arithmetic",
-))
+CLAMP_MIN = register(
+    Op(
+        name="clamp_min",
+        kernel=elementwise(min_numpy, larger, ufunc=np.maximum),
+        grads=(
+            Grad(of=("input",), keeps=("input", "min"), op="keep_at_least"),
+            Grad(of=("min",), keeps=("input", "min"), op="keep_less"),
+        ),
+        samples=bound_samples([2.0, 2.0, 3.0, np.nan], [0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
+        function=clamp_min,
+        promotion="arithmetic",
+    )
+)
 
-CLAMP_MAX = register(Op(
-    name="clamp_max",
-    kernel=elementwise(max_numpy, smaller, ufunc=np.minimum),
-    grads=(
-        Grad(of=("input",), keeps=("max", "input"), op="keep_at_least"),
-        Grad(of=("max",), keeps=("max", "input"), op="keep_less"),
-    ),
-    samples=bound_samples([1.0, 2.0, 2.0, np.nan], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]),
-    function=clamp_max,
-    promotion="arithmetic",
-))
+CLAMP_MAX = register(
+    Op(
+        name="clamp_max",
+        kernel=elementwise(max_numpy, smaller, ufunc=np.minimum),
+        grads=(
+            Grad(of=("input",), keeps=("max", "input"), op="keep_at_least"),
+            Grad(of=("max",), keeps=("max", "input"), op="keep_less"),
+        ),
+        samples=bound_samples([1.0, 2.0, 2.0, np.nan], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]),
+        function=clamp_max,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="keep_at_least",
-    kernel=elementwise(at_least_numpy, _at_least),
-    grads=(Grad(of=("grad",), keeps=("first", "second"), op="keep_at_least"),),
-    zero=("first", "second"),
-))
+register(
+    Op(
+        name="keep_at_least",
+        kernel=elementwise(at_least_numpy, _at_least),
+        grads=(Grad(of=("grad",), keeps=("first", "second"), op="keep_at_least"),),
+        zero=("first", "second"),
+    )
+)
 
-register(Op(
-    name="keep_less",
-    kernel=elementwise(less_numpy, _less),
-    grads=(Grad(of=("grad",), keeps=("first", "second"), op="keep_less"),),
-    zero=("first", "second"),
-))
+register(
+    Op(
+        name="keep_less",
+        kernel=elementwise(less_numpy, _less),
+        grads=(Grad(of=("grad",), keeps=("first", "second"), op="keep_less"),),
+        zero=("first", "second"),
+    )
+)

@@ -1,7 +1,7 @@
 """A copy in memory of its own: ``clone`` keeps the layout, ``contiguous`` makes it row-major.
 
-    out        = input
-    grad_input = grad
+out        = input
+grad_input = grad
 """
 
 import numpy as np
@@ -55,18 +55,22 @@ def samples(rng):
     yield Sample("empty", (rng.normal(size=(0, 2)),))
 
 
-CLONE = register(Op(
-    name="clone",
-    kernel=elementwise(forward_numpy, _same),
-    grads=(Grad(of=("input",), keeps=(), op="identity"),),
-    samples=samples,
-    function=clone,
-))
+CLONE = register(
+    Op(
+        name="clone",
+        kernel=elementwise(forward_numpy, _same),
+        grads=(Grad(of=("input",), keeps=(), op="identity"),),
+        samples=samples,
+        function=clone,
+    )
+)
 
-CONTIGUOUS = register(Op(
-    name="contiguous",
-    kernel=Kernel(numpy=contiguous_numpy, triton=contiguous_triton),
-    grads=(Grad(of=("input",), keeps=(), op="identity"),),
-    samples=samples,
-    function=contiguous,
-))
+CONTIGUOUS = register(
+    Op(
+        name="contiguous",
+        kernel=Kernel(numpy=contiguous_numpy, triton=contiguous_triton),
+        grads=(Grad(of=("input",), keeps=(), op="identity"),),
+        samples=samples,
+        function=contiguous,
+    )
+)

@@ -111,6 +111,7 @@ def _ge(x, y):
 def _numpy(ufunc):
     def compare(input, other):
         return ufunc(input, other)
+
     return compare
 
 
@@ -121,34 +122,48 @@ def _small(rng, shape):
 
 def _samples(ufunc):
     """Samples of one comparison; what it says of less, equal, greater and NaN is all there is to know."""
+
     def samples(rng):
         less, same, more, none = (bool(ufunc(x, 2.0)) for x in (1.0, 2.0, 3.0, np.nan))
-        yield Sample("worked", (np.array([1.0, 2.0, 3.0, np.nan, 2.0]), np.array([2.0, 2.0, 2.0, 2.0, np.nan])),
-                     answers=([less, same, more, none, none],))
-        yield Sample("bool", (np.array([False, True, True]), np.array([True, True, False])),
-                     answers=([less, same, more],), dtypes=())
+        yield Sample(
+            "worked",
+            (np.array([1.0, 2.0, 3.0, np.nan, 2.0]), np.array([2.0, 2.0, 2.0, 2.0, np.nan])),
+            answers=([less, same, more, none, none],),
+        )
+        yield Sample(
+            "bool",
+            (np.array([False, True, True]), np.array([True, True, False])),
+            answers=([less, same, more],),
+            dtypes=(),
+        )
         yield Sample("integers", (np.array([1, 2, 3], "i1"), 2), answers=([less, same, more],), dtypes=())
         yield Sample("integers and a fraction", (np.array([2, 3]), 2.5), answers=([less, more],), dtypes=())
-        yield Sample("wide integers", (np.array([2**62]), np.array([2**62 + 1])),
-                     answers=([less],), dtypes=())
+        yield Sample("wide integers", (np.array([2**62]), np.array([2**62 + 1])), answers=([less],), dtypes=())
         yield Sample("number first", (2.0, np.array([1.0, 2.0])), answers=([more, same],))
         for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,))]:
             yield Sample(f"shapes {a} {b}", (_small(rng, a), _small(rng, b)))
         yield Sample("strided", (_small(rng, (5, 4)).T, _small(rng, (4, 10))[:, ::2]))
+
     return samples
 
 
 ROWS = {
-    function.__name__: register(Op(
-        name=function.__name__,
-        kernel=elementwise(_numpy(ufunc), scalar, result=bool, ufunc=ufunc),
-        samples=_samples(ufunc),
-        function=function,
-        promotion="comparison",
-        zero=("input", "other"),
-    ))
+    function.__name__: register(
+        Op(
+            name=function.__name__,
+            kernel=elementwise(_numpy(ufunc), scalar, result=bool, ufunc=ufunc),
+            samples=_samples(ufunc),
+            function=function,
+            promotion="comparison",
+            zero=("input", "other"),
+        )
+    )
     for function, ufunc, scalar in (
-        (eq, np.equal, _eq), (ne, np.not_equal, _ne), (lt, np.less, _lt),
-        (le, np.less_equal, _le), (gt, np.greater, _gt), (ge, np.greater_equal, _ge),
+        (eq, np.equal, _eq),
+        (ne, np.not_equal, _ne),
+        (lt, np.less, _lt),
+        (le, np.less_equal, _le),
+        (gt, np.greater, _gt),
+        (ge, np.greater_equal, _ge),
     )
 }

@@ -25,8 +25,15 @@ from ..framework.convolution import (
 from ..framework.op import Grad, Kernel, Op, Sample, register
 
 
-def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | tuple[int, int] = 1,
-           padding: int | tuple[int, int] | str = 0, dilation: int | tuple[int, int] = 1, groups: int = 1) -> Tensor:
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] | str = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> Tensor:
     """Slide ``weight`` (K, C/groups, R, S) over ``input`` (N, C, H, W) or (C, H, W); ``bias`` is (K) or None.
 
     ``padding`` may be 'valid' (none) or 'same' (the output has input's size; needs stride 1).  The output is laid out
@@ -41,11 +48,14 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
     check_groups("conv2d", groups, weight)
     taps = weight.shape[2:]
     if input.shape[-3] != weight.shape[1] * groups:
-        raise RuntimeError(f"conv2d: weight {weight.shape} expects {weight.shape[1]} input channels per group, "
-                           f"input {input.shape} with groups={groups} has {input.shape[-3] / groups:g}")
+        raise RuntimeError(
+            f"conv2d: weight {weight.shape} expects {weight.shape[1]} input channels per group, "
+            f"input {input.shape} with groups={groups} has {input.shape[-3] / groups:g}"
+        )
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise RuntimeError(f"conv2d: weight {weight.shape} expects a bias of shape {weight.shape[:1]}, "
-                           f"got {bias.shape}")
+        raise RuntimeError(
+            f"conv2d: weight {weight.shape} expects a bias of shape {weight.shape[:1]}, got {bias.shape}"
+        )
     if padding == "same":
         if steps != (1, 1):
             raise RuntimeError(f"conv2d: padding='same' needs stride 1, got {steps}")
@@ -58,8 +68,10 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         padded = tuple(n + 2 * p for n, p in zip(input.shape[-2:], before, strict=True))
         reach = tuple(d * (t - 1) + 1 for d, t in zip(apart, taps, strict=True))
         if reach[0] > padded[0] or reach[1] > padded[1]:
-            raise RuntimeError(f"conv2d: weight {weight.shape} with dilation {apart} spans {reach}, more than the "
-                               f"padded input's {padded}")
+            raise RuntimeError(
+                f"conv2d: weight {weight.shape} with dilation {apart} spans {reach}, more than the "
+                f"padded input's {padded}"
+            )
         size = tuple((n - e) // s + 1 for n, e, s in zip(padded, reach, steps, strict=True))
     settings = {"stride": steps, "padding": before, "dilation": apart, "groups": groups, "size": size}
     if input.ndim == 3:
@@ -79,8 +91,11 @@ def pair(op: str, name: str, value: object, least: int) -> tuple[int, int]:
     Raises TypeError for anything else, RuntimeError for too small or too many numbers.
     """
     both = (value,) if isinstance(value, (int, np.integer)) else value
-    if isinstance(value, bool) or not isinstance(both, (tuple, list)) or not all(
-            isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in both):
+    if (
+        isinstance(value, bool)
+        or not isinstance(both, (tuple, list))
+        or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in both)
+    ):
         raise TypeError(f"{op}: expected {name} to be an int or two ints, got {value!r}")
     if len(both) not in (1, 2) or min(both) < least:
         raise RuntimeError(f"{op}: expected {name} to be an int or two ints of at least {least}, got {value!r}")
@@ -114,8 +129,9 @@ def check_groups(op: str, groups: int, weight: Tensor) -> None:
     if groups < 1:
         raise RuntimeError(f"{op}: expected groups to be at least 1, got {groups}")
     if weight.shape[0] % groups:
-        raise RuntimeError(f"{op}: groups={groups} does not divide the {weight.shape[0]} channels of weight "
-                           f"{weight.shape}")
+        raise RuntimeError(
+            f"{op}: groups={groups} does not divide the {weight.shape[0]} channels of weight {weight.shape}"
+        )
 
 
 def forward_numpy(input, weight, *, stride, padding, dilation, groups, size):
@@ -166,8 +182,9 @@ def channels(call):
 
 
 INPUT = Grad(of=("input",), keeps=("weight",), op="conv_transpose2d", settings=settings_for(size="input"))
-WEIGHT = Grad(of=("weight",), keeps=("input",), op="conv2d_weight_backward",
-              settings=settings_for(kernel_size="weight"))
+WEIGHT = Grad(
+    of=("weight",), keeps=("input",), op="conv2d_weight_backward", settings=settings_for(kernel_size="weight")
+)
 BIAS = Grad(of=("bias",), keeps=(), op="sum", settings=channels)
 
 
@@ -179,14 +196,26 @@ def geometry(stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, size=None
 def samples(rng):
     x = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
     w = np.array([[[[1.0, 2.0], [0.0, -1.0]]]])
-    yield Sample("worked", (x, w), geometry(size=(2, 2)), answers=(
-        [[[[0.0, 2.0], [6.0, 8.0]]]],
-        [[[[1.0, 3.0, 2.0], [1.0, 2.0, 1.0], [0.0, -1.0, -1.0]]]],
-        [[[[12.0, 16.0], [24.0, 28.0]]]]))
-    yield Sample("worked, padded by one at the end", (x, w), geometry(stride=(2, 2), size=(2, 2)), answers=(
-        [[[[0.0, 3.0], [23.0, 9.0]]]],
-        [[[[1.0, 2.0, 1.0], [0.0, -1.0, 0.0], [1.0, 2.0, 1.0]]]],
-        [[[[20.0, 10.0], [10.0, 5.0]]]]))
+    yield Sample(
+        "worked",
+        (x, w),
+        geometry(size=(2, 2)),
+        answers=(
+            [[[[0.0, 2.0], [6.0, 8.0]]]],
+            [[[[1.0, 3.0, 2.0], [1.0, 2.0, 1.0], [0.0, -1.0, -1.0]]]],
+            [[[[12.0, 16.0], [24.0, 28.0]]]],
+        ),
+    )
+    yield Sample(
+        "worked, padded by one at the end",
+        (x, w),
+        geometry(stride=(2, 2), size=(2, 2)),
+        answers=(
+            [[[[0.0, 3.0], [23.0, 9.0]]]],
+            [[[[1.0, 2.0, 1.0], [0.0, -1.0, 0.0], [1.0, 2.0, 1.0]]]],
+            [[[[20.0, 10.0], [10.0, 5.0]]]],
+        ),
+    )
     for name, n, c, k, hw, taps, settings in [
         ("dcgan", 2, 3, 4, (6, 6), (4, 4), geometry((2, 2), (1, 1), size=(3, 3))),
         ("many channels", 2, 17, 9, (5, 4), (3, 3), geometry((1, 1), (1, 1), size=(5, 4))),
@@ -203,44 +232,115 @@ def samples(rng):
         arrays = rng.normal(size=(n, c, *hw)), rng.normal(size=(k, c // settings["groups"], *taps))
         yield Sample(name, arrays, settings, terms=max(16, c, k) * taps[0] * taps[1])
     last = rng.normal(size=(2, 4, 5, 9)).transpose(0, 3, 1, 2)
-    yield Sample("channels last", (last, rng.normal(size=(9, 3, 3, 3)).transpose(1, 0, 2, 3)), geometry(size=(2, 3)),
-                 terms=90)
-    yield Sample("long sum", (rng.normal(size=(3, 1, 20, 19)), rng.normal(size=(2, 1, 2, 2))), geometry(size=(19, 18)),
-                 terms=1026, dtypes=("float64", "float32"))
+    yield Sample(
+        "channels last", (last, rng.normal(size=(9, 3, 3, 3)).transpose(1, 0, 2, 3)), geometry(size=(2, 3)), terms=90
+    )
+    yield Sample(
+        "long sum",
+        (rng.normal(size=(3, 1, 20, 19)), rng.normal(size=(2, 1, 2, 2))),
+        geometry(size=(19, 18)),
+        terms=1026,
+        dtypes=("float64", "float32"),
+    )
     integers = np.array([[[[1, 2, 3]]]]), np.array([[[[1, 10]]]])
     yield Sample("integers", integers, geometry(size=(1, 2)), answers=([[[[21, 32]]]],), dtypes=())
-    yield from errors("conv2d", RuntimeError, [
-        ("channels", (2, 3, 9, 9), (8, 4, 3, 3), {},
-         "weight (8, 4, 3, 3) expects 4 input channels per group, input (2, 3, 9, 9) with groups=1 has 3"),
-        ("groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 2},
-         "groups=2 does not divide the 7 channels of weight (7, 2, 3, 3)"),
-        ("no groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 0}, "expected groups to be at least 1, got 0"),
-        ("too large", (1, 1, 3, 3), (1, 1, 3, 3), {"dilation": 2},
-         "weight (1, 1, 3, 3) with dilation (2, 2) spans (5, 5), more than the padded input's (3, 3)"),
-        ("rank", (3, 3), (1, 1, 3, 3), {}, "expected input (N, C, H, W) or (C, H, W), got (3, 3)"),
-        ("weight's rank", (1, 3, 3), (1, 3, 3), {}, "expected a weight of 4 dimensions, got (1, 3, 3)"),
-        ("stride", (1, 1, 3, 3), (1, 1, 2, 2), {"stride": 0},
-         "expected stride to be an int or two ints of at least 1, got 0"),
-        ("padding", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": -1},
-         "expected padding to be an int or two ints of at least 0, got -1"),
-        ("padding's name", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": "full"},
-         "expected padding to be an int, two ints, 'same' or 'valid', got 'full'"),
-        ("same with stride", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": "same", "stride": 2},
-         "padding='same' needs stride 1, got (2, 2)"),
-        ("no taps", (1, 1, 3, 3), (1, 1, 0, 2), {},
-         "expected a weight with at least one channel and tap, got (1, 1, 0, 2)"),
-        ("no pixels", (1, 1, 0, 3), (1, 1, 1, 1), {}, "expected an input of at least one pixel, got (1, 1, 0, 3)"),
-    ])
-    yield from errors("conv2d", TypeError, [
-        ("fraction", (1, 1, 3, 3), (1, 1, 2, 2), {"stride": 1.5}, "expected stride to be an int or two ints, got 1.5"),
-        ("groups' type", (1, 1, 3, 3), (1, 1, 2, 2), {"groups": 1.0}, "expected groups to be an int, got 1.0"),
-    ])
-    yield Sample("dtypes", (np.zeros((1, 1, 3, 3), np.float32), np.zeros((1, 1, 2, 2))), dtypes=(),
-                 raises=(RuntimeError, "conv2d: expected one dtype, got input float32, weight float64"))
-    yield Sample("bool", (np.zeros((1, 1, 3, 3), bool), np.zeros((1, 1, 2, 2), bool)), dtypes=(),
-                 raises=(RuntimeError, "conv2d: bool has no convolution; use .to() first"))
-    yield Sample("bias", (np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 2, 2)), np.zeros(3)),
-                 raises=(RuntimeError, "conv2d: weight (2, 1, 2, 2) expects a bias of shape (2,), got (3,)"))
+    yield from errors(
+        "conv2d",
+        RuntimeError,
+        [
+            (
+                "channels",
+                (2, 3, 9, 9),
+                (8, 4, 3, 3),
+                {},
+                "weight (8, 4, 3, 3) expects 4 input channels per group, input (2, 3, 9, 9) with groups=1 has 3",
+            ),
+            (
+                "groups",
+                (2, 4, 9, 9),
+                (7, 2, 3, 3),
+                {"groups": 2},
+                "groups=2 does not divide the 7 channels of weight (7, 2, 3, 3)",
+            ),
+            ("no groups", (2, 4, 9, 9), (7, 2, 3, 3), {"groups": 0}, "expected groups to be at least 1, got 0"),
+            (
+                "too large",
+                (1, 1, 3, 3),
+                (1, 1, 3, 3),
+                {"dilation": 2},
+                "weight (1, 1, 3, 3) with dilation (2, 2) spans (5, 5), more than the padded input's (3, 3)",
+            ),
+            ("rank", (3, 3), (1, 1, 3, 3), {}, "expected input (N, C, H, W) or (C, H, W), got (3, 3)"),
+            ("weight's rank", (1, 3, 3), (1, 3, 3), {}, "expected a weight of 4 dimensions, got (1, 3, 3)"),
+            (
+                "stride",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"stride": 0},
+                "expected stride to be an int or two ints of at least 1, got 0",
+            ),
+            (
+                "padding",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"padding": -1},
+                "expected padding to be an int or two ints of at least 0, got -1",
+            ),
+            (
+                "padding's name",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"padding": "full"},
+                "expected padding to be an int, two ints, 'same' or 'valid', got 'full'",
+            ),
+            (
+                "same with stride",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"padding": "same", "stride": 2},
+                "padding='same' needs stride 1, got (2, 2)",
+            ),
+            (
+                "no taps",
+                (1, 1, 3, 3),
+                (1, 1, 0, 2),
+                {},
+                "expected a weight with at least one channel and tap, got (1, 1, 0, 2)",
+            ),
+            ("no pixels", (1, 1, 0, 3), (1, 1, 1, 1), {}, "expected an input of at least one pixel, got (1, 1, 0, 3)"),
+        ],
+    )
+    yield from errors(
+        "conv2d",
+        TypeError,
+        [
+            (
+                "fraction",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"stride": 1.5},
+                "expected stride to be an int or two ints, got 1.5",
+            ),
+            ("groups' type", (1, 1, 3, 3), (1, 1, 2, 2), {"groups": 1.0}, "expected groups to be an int, got 1.0"),
+        ],
+    )
+    yield Sample(
+        "dtypes",
+        (np.zeros((1, 1, 3, 3), np.float32), np.zeros((1, 1, 2, 2))),
+        dtypes=(),
+        raises=(RuntimeError, "conv2d: expected one dtype, got input float32, weight float64"),
+    )
+    yield Sample(
+        "bool",
+        (np.zeros((1, 1, 3, 3), bool), np.zeros((1, 1, 2, 2), bool)),
+        dtypes=(),
+        raises=(RuntimeError, "conv2d: bool has no convolution; use .to() first"),
+    )
+    yield Sample(
+        "bias",
+        (np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 2, 2)), np.zeros(3)),
+        raises=(RuntimeError, "conv2d: weight (2, 1, 2, 2) expects a bias of shape (2,), got (3,)"),
+    )
 
 
 def errors(op, kind, cases):
@@ -251,10 +351,19 @@ def errors(op, kind, cases):
 
 def bias_samples(rng):
     x = np.array([[[[1.0, 2.0, 3.0]]]])
-    yield Sample("worked", (x, np.array([[[[1.0, 10.0]]]]), np.array([0.5])), geometry(size=(1, 2)), answers=(
-        [[[[21.5, 32.5]]]], [[[[1.0, 11.0, 10.0]]]], [[[[3.0, 5.0]]]], [2.0]))
-    for name, n, c, k, groups in [("few channels", 2, 3, 4, 1), ("many channels", 2, 9, 5, 1), ("groups", 1, 4, 4, 2),
-                                  ("no channels", 1, 0, 2, 1), ("no batch", 0, 3, 2, 1)]:
+    yield Sample(
+        "worked",
+        (x, np.array([[[[1.0, 10.0]]]]), np.array([0.5])),
+        geometry(size=(1, 2)),
+        answers=([[[[21.5, 32.5]]]], [[[[1.0, 11.0, 10.0]]]], [[[[3.0, 5.0]]]], [2.0]),
+    )
+    for name, n, c, k, groups in [
+        ("few channels", 2, 3, 4, 1),
+        ("many channels", 2, 9, 5, 1),
+        ("groups", 1, 4, 4, 2),
+        ("no channels", 1, 0, 2, 1),
+        ("no batch", 0, 3, 2, 1),
+    ]:
         arrays = rng.normal(size=(n, c, 4, 5)), rng.normal(size=(k, c // groups, 2, 3)), rng.normal(size=(k,))
         yield Sample(name, arrays, geometry((2, 1), (1, 1), groups=groups, size=(3, 5)), terms=64)
 
@@ -265,39 +374,50 @@ def weight_samples(rng):
     del settings["size"]
     yield Sample("worked", (g, x), settings, answers=([[[[5.0, 8.0]]]], [[[[3.0, 5.0]]]], [[[[1.0, 3.0, 2.0]]]]))
     for name, k, c, groups in [("few channels", 5, 2, 1), ("many channels", 6, 9, 1), ("groups", 4, 4, 2)]:
-        yield Sample(name, (rng.normal(size=(3, k, 3, 2)), rng.normal(size=(3, c, 5, 4))),
-                     settings | {"stride": (2, 2), "padding": (1, 1), "groups": groups, "kernel_size": (3, 2)},
-                     terms=54)
+        yield Sample(
+            name,
+            (rng.normal(size=(3, k, 3, 2)), rng.normal(size=(3, c, 5, 4))),
+            settings | {"stride": (2, 2), "padding": (1, 1), "groups": groups, "kernel_size": (3, 2)},
+            terms=54,
+        )
 
 
-CONV2D = register(Op(
-    name="conv2d",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(INPUT, WEIGHT),
-    samples=samples,
-    function=conv2d,
-))
+CONV2D = register(
+    Op(
+        name="conv2d",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(INPUT, WEIGHT),
+        samples=samples,
+        function=conv2d,
+    )
+)
 
-CONV2D_BIAS = register(Op(
-    name="conv2d_bias",
-    kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
-    grads=(INPUT, WEIGHT, BIAS),
-    samples=bias_samples,
-    function=conv2d,
-))
+CONV2D_BIAS = register(
+    Op(
+        name="conv2d_bias",
+        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        grads=(INPUT, WEIGHT, BIAS),
+        samples=bias_samples,
+        function=conv2d,
+    )
+)
 
-register(Op(
-    name="conv2d_by_weight",
-    kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
-    grads=(WEIGHT, INPUT),
-))
+register(
+    Op(
+        name="conv2d_by_weight",
+        kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
+        grads=(WEIGHT, INPUT),
+    )
+)
 
-register(Op(
-    name="conv2d_weight_backward",
-    kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("input",), op="conv2d_by_weight", settings=settings_for(size="grad")),
-        Grad(of=("input",), keeps=("grad",), op="conv_transpose2d_by_weight", settings=settings_for(size="input")),
-    ),
-    samples=weight_samples,
-))
+register(
+    Op(
+        name="conv2d_weight_backward",
+        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("input",), op="conv2d_by_weight", settings=settings_for(size="grad")),
+            Grad(of=("input",), keeps=("grad",), op="conv_transpose2d_by_weight", settings=settings_for(size="input")),
+        ),
+        samples=weight_samples,
+    )
+)

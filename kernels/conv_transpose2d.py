@@ -20,9 +20,16 @@ from ..framework.op import Grad, Kernel, Op, Sample, register
 from .conv2d import BIAS, check_groups, check_operands, errors, geometry, pair, settings_for
 
 
-def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | tuple[int, int] = 1,
-                     padding: int | tuple[int, int] = 0, output_padding: int | tuple[int, int] = 0, groups: int = 1,
-                     dilation: int | tuple[int, int] = 1) -> Tensor:
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    output_padding: int | tuple[int, int] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int, int] = 1,
+) -> Tensor:
     """Spread ``input`` (N, K, P, Q) or (K, P, Q) by ``weight`` (K, C/groups, R, S); ``bias`` is (C) or None.
 
     The output has (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1 rows, columns alike, and is
@@ -38,12 +45,16 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     before, after = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
     check_groups(name, groups, weight)
     if input.shape[-3] != weight.shape[0]:
-        raise RuntimeError(f"{name}: weight {weight.shape} expects {weight.shape[0]} input channels, "
-                           f"input {input.shape} has {input.shape[-3]}")
+        raise RuntimeError(
+            f"{name}: weight {weight.shape} expects {weight.shape[0]} input channels, "
+            f"input {input.shape} has {input.shape[-3]}"
+        )
     channels = weight.shape[1] * groups
     if bias is not None and bias.shape != (channels,):
-        raise RuntimeError(f"{name}: weight {weight.shape} with groups={groups} expects a bias of shape {(channels,)}, "
-                           f"got {bias.shape}")
+        raise RuntimeError(
+            f"{name}: weight {weight.shape} with groups={groups} expects a bias of shape {(channels,)}, "
+            f"got {bias.shape}"
+        )
     if any(o >= max(s, d) for o, s, d in zip(after, steps, apart, strict=True)):
         raise RuntimeError(f"{name}: output_padding {after} must be less than stride {steps} or dilation {apart}")
     size = tuple(
@@ -51,8 +62,9 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         for n, s, p, d, t, o in zip(input.shape[-2:], steps, before, apart, weight.shape[2:], after, strict=True)
     )
     if min(size) < 0:
-        raise RuntimeError(f"{name}: padding {before} leaves an output of {size} for input {input.shape}, "
-                           f"weight {weight.shape}")
+        raise RuntimeError(
+            f"{name}: padding {before} leaves an output of {size} for input {input.shape}, weight {weight.shape}"
+        )
     settings = {"stride": steps, "padding": before, "dilation": apart, "groups": groups, "size": size}
     if input.ndim == 3:
         return _run(input.unsqueeze(0), weight, bias, settings).squeeze(0)
@@ -98,19 +110,36 @@ def weight_backward_triton(grad, input, *, stride, padding, dilation, groups, ke
 
 
 INPUT = Grad(of=("input",), keeps=("weight",), op="conv2d", settings=settings_for(size="input"))
-WEIGHT = Grad(of=("weight",), keeps=("input",), op="conv_transpose2d_weight_backward",
-              settings=settings_for(kernel_size="weight"))
+WEIGHT = Grad(
+    of=("weight",), keeps=("input",), op="conv_transpose2d_weight_backward", settings=settings_for(kernel_size="weight")
+)
 
 
 def samples(rng):
     x = np.array([[[[1.0, 2.0]]]])
     w = np.array([[[[1.0, 10.0, 100.0]]]])
-    yield Sample("worked", (x, w), geometry((1, 2), size=(1, 5)), answers=(
-        [[[[1.0, 10.0, 102.0, 20.0, 200.0]]]], [[[[111.0, 111.0]]]], [[[[3.0, 3.0, 3.0]]]]))
-    yield Sample("worked, cropped", (x, w), geometry((1, 2), (0, 1), size=(1, 3)), answers=(
-        [[[[10.0, 102.0, 20.0]]]], [[[[110.0, 11.0]]]], [[[[2.0, 3.0, 1.0]]]]))
-    yield Sample("worked, beyond the last tap", (x, w), geometry((1, 3), size=(2, 7)), answers=(
-        [[[[1.0, 10.0, 100.0, 2.0, 20.0, 200.0, 0.0], [0.0] * 7]]], [[[[111.0, 111.0]]]], [[[[3.0, 3.0, 3.0]]]]))
+    yield Sample(
+        "worked",
+        (x, w),
+        geometry((1, 2), size=(1, 5)),
+        answers=([[[[1.0, 10.0, 102.0, 20.0, 200.0]]]], [[[[111.0, 111.0]]]], [[[[3.0, 3.0, 3.0]]]]),
+    )
+    yield Sample(
+        "worked, cropped",
+        (x, w),
+        geometry((1, 2), (0, 1), size=(1, 3)),
+        answers=([[[[10.0, 102.0, 20.0]]]], [[[[110.0, 11.0]]]], [[[[2.0, 3.0, 1.0]]]]),
+    )
+    yield Sample(
+        "worked, beyond the last tap",
+        (x, w),
+        geometry((1, 3), size=(2, 7)),
+        answers=(
+            [[[[1.0, 10.0, 100.0, 2.0, 20.0, 200.0, 0.0], [0.0] * 7]]],
+            [[[[111.0, 111.0]]]],
+            [[[[3.0, 3.0, 3.0]]]],
+        ),
+    )
     for name, n, k, c, pq, taps, settings in [
         ("dcgan", 2, 4, 3, (3, 3), (4, 4), geometry((2, 2), (1, 1), size=(6, 6))),
         ("many channels", 2, 9, 17, (3, 4), (4, 4), geometry((2, 2), (1, 1), size=(6, 8))),
@@ -130,64 +159,123 @@ def samples(rng):
         arrays = rng.normal(size=(n, k, *pq)), rng.normal(size=(k, c // settings["groups"], *taps))
         yield Sample(name, arrays, settings, terms=max(16, c, k) * taps[0] * taps[1])
     last = rng.normal(size=(2, 3, 2, 9)).transpose(0, 3, 1, 2)
-    yield Sample("channels last", (last, rng.normal(size=(10, 9, 3, 3)).transpose(1, 0, 2, 3)),
-                 geometry((2, 2), size=(7, 5)), terms=90)
-    yield from errors("conv_transpose2d", RuntimeError, [
-        ("channels", (2, 3, 9, 9), (4, 3, 3, 3), {},
-         "weight (4, 3, 3, 3) expects 4 input channels, input (2, 3, 9, 9) has 3"),
-        ("groups", (2, 3, 9, 9), (3, 2, 3, 3), {"groups": 2},
-         "groups=2 does not divide the 3 channels of weight (3, 2, 3, 3)"),
-        ("output padding", (2, 3, 9, 9), (3, 2, 3, 3), {"output_padding": 2, "stride": 2},
-         "output_padding (2, 2) must be less than stride (2, 2) or dilation (1, 1)"),
-        ("padding", (1, 1, 2, 2), (1, 1, 2, 2), {"padding": 2},
-         "padding (2, 2) leaves an output of (-1, -1) for input (1, 1, 2, 2), weight (1, 1, 2, 2)"),
-        ("rank", (3,), (1, 1, 3, 3), {}, "expected input (N, C, H, W) or (C, H, W), got (3,)"),
-    ])
-    yield from errors("conv_transpose2d", TypeError, [
-        ("padding's type", (1, 1, 3, 3), (1, 1, 2, 2), {"padding": "same"},
-         "expected padding to be an int or two ints, got 'same'"),
-    ])
-    yield Sample("bias", (np.zeros((1, 2, 3, 3)), np.zeros((2, 1, 2, 2)), np.zeros(2)), raises=(
-        RuntimeError, "conv_transpose2d: weight (2, 1, 2, 2) with groups=1 expects a bias of shape (1,), got (2,)"))
+    yield Sample(
+        "channels last",
+        (last, rng.normal(size=(10, 9, 3, 3)).transpose(1, 0, 2, 3)),
+        geometry((2, 2), size=(7, 5)),
+        terms=90,
+    )
+    yield from errors(
+        "conv_transpose2d",
+        RuntimeError,
+        [
+            (
+                "channels",
+                (2, 3, 9, 9),
+                (4, 3, 3, 3),
+                {},
+                "weight (4, 3, 3, 3) expects 4 input channels, input (2, 3, 9, 9) has 3",
+            ),
+            (
+                "groups",
+                (2, 3, 9, 9),
+                (3, 2, 3, 3),
+                {"groups": 2},
+                "groups=2 does not divide the 3 channels of weight (3, 2, 3, 3)",
+            ),
+            (
+                "output padding",
+                (2, 3, 9, 9),
+                (3, 2, 3, 3),
+                {"output_padding": 2, "stride": 2},
+                "output_padding (2, 2) must be less than stride (2, 2) or dilation (1, 1)",
+            ),
+            (
+                "padding",
+                (1, 1, 2, 2),
+                (1, 1, 2, 2),
+                {"padding": 2},
+                "padding (2, 2) leaves an output of (-1, -1) for input (1, 1, 2, 2), weight (1, 1, 2, 2)",
+            ),
+            ("rank", (3,), (1, 1, 3, 3), {}, "expected input (N, C, H, W) or (C, H, W), got (3,)"),
+        ],
+    )
+    yield from errors(
+        "conv_transpose2d",
+        TypeError,
+        [
+            (
+                "padding's type",
+                (1, 1, 3, 3),
+                (1, 1, 2, 2),
+                {"padding": "same"},
+                "expected padding to be an int or two ints, got 'same'",
+            ),
+        ],
+    )
+    yield Sample(
+        "bias",
+        (np.zeros((1, 2, 3, 3)), np.zeros((2, 1, 2, 2)), np.zeros(2)),
+        raises=(
+            RuntimeError,
+            "conv_transpose2d: weight (2, 1, 2, 2) with groups=1 expects a bias of shape (1,), got (2,)",
+        ),
+    )
 
 
 def bias_samples(rng):
     x, w = np.array([[[[1.0, 2.0]]]]), np.array([[[[1.0, 10.0]]]])
-    yield Sample("worked", (x, w, np.array([0.5])), geometry((1, 3), size=(1, 6)), answers=(
-        [[[[1.5, 10.5, 0.5, 2.5, 20.5, 0.5]]]], [[[[11.0, 11.0]]]], [[[[3.0, 3.0]]]], [6.0]))
-    for name, n, k, c, groups in [("few channels", 2, 3, 4, 1), ("many channels", 2, 9, 8, 1), ("groups", 1, 4, 4, 2),
-                                  ("no batch", 0, 3, 2, 1)]:
+    yield Sample(
+        "worked",
+        (x, w, np.array([0.5])),
+        geometry((1, 3), size=(1, 6)),
+        answers=([[[[1.5, 10.5, 0.5, 2.5, 20.5, 0.5]]]], [[[[11.0, 11.0]]]], [[[[3.0, 3.0]]]], [6.0]),
+    )
+    for name, n, k, c, groups in [
+        ("few channels", 2, 3, 4, 1),
+        ("many channels", 2, 9, 8, 1),
+        ("groups", 1, 4, 4, 2),
+        ("no batch", 0, 3, 2, 1),
+    ]:
         arrays = rng.normal(size=(n, k, 3, 2)), rng.normal(size=(k, c // groups, 2, 3)), rng.normal(size=(c,))
         yield Sample(name, arrays, geometry((3, 2), (1, 1), groups=groups, size=(6, 3)), terms=64)
 
 
-CONV_TRANSPOSE2D = register(Op(
-    name="conv_transpose2d",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(INPUT, WEIGHT),
-    samples=samples,
-    function=conv_transpose2d,
-))
+CONV_TRANSPOSE2D = register(
+    Op(
+        name="conv_transpose2d",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(INPUT, WEIGHT),
+        samples=samples,
+        function=conv_transpose2d,
+    )
+)
 
-CONV_TRANSPOSE2D_BIAS = register(Op(
-    name="conv_transpose2d_bias",
-    kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
-    grads=(INPUT, WEIGHT, BIAS),
-    samples=bias_samples,
-    function=conv_transpose2d,
-))
+CONV_TRANSPOSE2D_BIAS = register(
+    Op(
+        name="conv_transpose2d_bias",
+        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        grads=(INPUT, WEIGHT, BIAS),
+        samples=bias_samples,
+        function=conv_transpose2d,
+    )
+)
 
-register(Op(
-    name="conv_transpose2d_by_weight",
-    kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
-    grads=(WEIGHT, INPUT),
-))
+register(
+    Op(
+        name="conv_transpose2d_by_weight",
+        kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
+        grads=(WEIGHT, INPUT),
+    )
+)
 
-register(Op(
-    name="conv_transpose2d_weight_backward",
-    kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("input",), op="conv_transpose2d_by_weight", settings=settings_for(size="grad")),
-        Grad(of=("input",), keeps=("grad",), op="conv2d_by_weight", settings=settings_for(size="input")),
-    ),
-))
+register(
+    Op(
+        name="conv_transpose2d_weight_backward",
+        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("input",), op="conv_transpose2d_by_weight", settings=settings_for(size="grad")),
+            Grad(of=("input",), keeps=("grad",), op="conv2d_by_weight", settings=settings_for(size="input")),
+        ),
+    )
+)

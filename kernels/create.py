@@ -83,8 +83,9 @@ def empty(*size: Any, dtype: DType | None = None, device: Device = None, require
     return _made(_empty(shape, _kind(dtype), backend), requires_grad)
 
 
-def full(size: Any, fill_value: float, *, dtype: DType | None = None, device: Device = None,
-         requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any, fill_value: float, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of one value; its dtype is the value's own (the default dtype, int64, bool) unless told otherwise.
 
     Raises RuntimeError for a negative size, TypeError where ``fill_value`` is no number.
@@ -118,8 +119,9 @@ def _as_like(input: Tensor, value: Any, dtype: Any, device: Device, requires_gra
     return _made(array, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
-               requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> zeros_like(Tensor([1, 2])).tolist()
@@ -128,8 +130,9 @@ def zeros_like(input: Tensor, *, dtype: DType | None = None, device: Device = No
     return _as_like(input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
-              requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """Ones in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> ones_like(Tensor([[1.0, 2.0]])).tolist()
@@ -138,8 +141,9 @@ def ones_like(input: Tensor, *, dtype: DType | None = None, device: Device = Non
     return _as_like(input, 1, dtype, device, requires_grad)
 
 
-def full_like(input: Tensor, fill_value: float, *, dtype: DType | None = None, device: Device = None,
-              requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """One value in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> full_like(Tensor([1.0, 2.0]), 0.5).tolist()
@@ -148,8 +152,9 @@ def full_like(input: Tensor, fill_value: float, *, dtype: DType | None = None, d
     return _as_like(input, _number("full_like", fill_value), dtype, device, requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: DType | None = None, device: Device = None,
-               requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """Memory in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> empty_like(Tensor([1.0, 2.0])).shape
@@ -158,8 +163,15 @@ def empty_like(input: Tensor, *, dtype: DType | None = None, device: Device = No
     return _as_like(input, None, dtype, device, requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DType | None = None,
-           device: Device = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The numbers from ``start`` (0 where only one number is given) up to but without ``end``, ``step`` apart.
 
     int64 where all three are integers, else the default dtype.  Raises RuntimeError for a step of 0, and for one that
@@ -187,8 +199,15 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DT
     return _from_host(values.astype(kind, copy=False), device, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None, device: Device = None,
-             requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included, equally far apart.
 
     Raises RuntimeError where ``steps`` is negative.
@@ -208,8 +227,9 @@ def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None
     return _from_host(values.astype(kind), device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: Device = None,
-        requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
     """The matrix of ``n`` rows and ``m`` (else ``n``) columns with ones on its diagonal.
 
     Raises RuntimeError for a negative size.

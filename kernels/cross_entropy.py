@@ -37,8 +37,14 @@ from .softmax import backward_triton as softmax_backward_triton
 from .softmax import shifted, wide
 
 
-def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
-                  reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """The cross-entropy between logits and classes: mean, "sum", or with "none" each.
 
     input (N, C), (C,) or (N, C, d1, ...), floating; target (N,), () or (N, d1, ...), int64 classes of which
@@ -57,14 +63,21 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
         return _against_probabilities(input, target, weight, ignore_index, reduction, float(label_smoothing))
     target = check_classes(name, input, target, weight, ignore_index, reduction)
     if weight is None:
-        return apply(CROSS_ENTROPY, input, target, ignore_index=int(ignore_index), reduction=reduction,
-                     label_smoothing=float(label_smoothing))[0]
+        return apply(
+            CROSS_ENTROPY,
+            input,
+            target,
+            ignore_index=int(ignore_index),
+            reduction=reduction,
+            label_smoothing=float(label_smoothing),
+        )[0]
     logs = OPS["log_softmax"].function(input, class_dim(input.ndim))
     loss = weighted(logs, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return loss
-    spread = _sum_of_classes(logs * per_class(weight, input)) * OPS["to"].function(target != ignore_index,
-                                                                                   dtype=input.dtype)
+    spread = _sum_of_classes(logs * per_class(weight, input)) * OPS["to"].function(
+        target != ignore_index, dtype=input.dtype
+    )
     if reduction != "none":
         spread = OPS["sum"].function(spread)
     if reduction == "mean":
@@ -84,8 +97,10 @@ def _sum_of_classes(x):
 def _against_probabilities(input, target, weight, ignore_index, reduction, smoothing):
     name, classes = "cross_entropy", input.shape[class_dim(input.ndim)]
     if not input.dtype.is_floating_point or not target.dtype.is_floating_point:
-        raise RuntimeError(f"{name}: expected a floating input and a target of probabilities, since both have shape "
-                           f"{input.shape}, got {input.dtype.name} and {target.dtype.name}")
+        raise RuntimeError(
+            f"{name}: expected a floating input and a target of probabilities, since both have shape "
+            f"{input.shape}, got {input.dtype.name} and {target.dtype.name}"
+        )
     if ignore_index >= 0:
         raise RuntimeError(f"{name}: ignore_index has no meaning for a target of probabilities, got {ignore_index}")
     if weight is not None and weight.shape != (classes,):
@@ -188,9 +203,13 @@ def curvature_triton(grad, arrived, input, target, count, lse, *, ignore_index, 
     p = run(_probability, (_as(input, kind), lse.viewed(lambda a: np.expand_dims(a, at))), ())
     out = softmax_backward_triton(_as(grad, kind), p, dim=(at,))
     # minus each row's share of the gradient, which is all that a gradient of the likelihood holds
-    shares_ = reduce(gradient_triton(_as(arrived, kind), None, None, target, count, input.shape, ignore_index,
-                                     reduction),
-                     (at,), True, plus, 0)
+    shares_ = reduce(
+        gradient_triton(_as(arrived, kind), None, None, target, count, input.shape, ignore_index, reduction),
+        (at,),
+        True,
+        plus,
+        0,
+    )
     return run(_negative_product, (out, shares_), (), result=input.dtype)
 
 
@@ -206,60 +225,93 @@ def samples(rng):
     lse = np.log([4.0, 8.0, 3.0])
     plain = {"ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0}
     ignoring = {"ignore_index": 7, "label_smoothing": 0.0}
-    yield Sample("mean", (x, t), {"reduction": "mean", **ignoring},
-                 answers=(float(np.log(16.0 / 3.0)) / 2, 2, lse, slopes / 2))
+    yield Sample(
+        "mean", (x, t), {"reduction": "mean", **ignoring}, answers=(float(np.log(16.0 / 3.0)) / 2, 2, lse, slopes / 2)
+    )
     yield Sample("sum", (x, t), {"reduction": "sum", **ignoring}, answers=(float(np.log(16.0 / 3.0)), 2, lse, slopes))
     yield Sample("none", (x, t), {"reduction": "none", **ignoring}, answers=(each, 2, lse, slopes))
-    yield Sample("smoothed", (np.zeros((1, 4)), np.array([1])), {**plain, "label_smoothing": 0.5},
-                 answers=(float(np.log(4.0)), 1, [float(np.log(4.0))], [[0.125, -0.375, 0.125, 0.125]]))
-    yield Sample("large", (np.array([[1000.0, 0.0], [0.0, -np.inf]]), np.array([1, 0])), {**plain, "reduction": "none"},
-                 answers=([1000.0, 0.0], 2, [1000.0, 0.0], [[1.0, -1.0], [0.0, 0.0]]))
+    yield Sample(
+        "smoothed",
+        (np.zeros((1, 4)), np.array([1])),
+        {**plain, "label_smoothing": 0.5},
+        answers=(float(np.log(4.0)), 1, [float(np.log(4.0))], [[0.125, -0.375, 0.125, 0.125]]),
+    )
+    yield Sample(
+        "large",
+        (np.array([[1000.0, 0.0], [0.0, -np.inf]]), np.array([1, 0])),
+        {**plain, "reduction": "none"},
+        answers=([1000.0, 0.0], 2, [1000.0, 0.0], [[1.0, -1.0], [0.0, 0.0]]),
+    )
     yield Sample("one", (rng.normal(size=(5,)), np.array(3)), plain, terms=5)
     yield Sample("planes", (rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))), plain, terms=40)
-    yield Sample("planes, smoothed", (rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))),
-                 {"ignore_index": 1, "reduction": "none", "label_smoothing": 0.1}, terms=3)
-    yield Sample("many", (rng.normal(size=(130, 10)), rng.integers(0, 10, 130)), {**plain, "label_smoothing": 0.2},
-                 terms=130)
-    yield Sample("empty", (np.zeros((0, 3)), np.zeros(0, np.int64)), plain,
-                 answers=(np.nan, 0, np.zeros(0), np.zeros((0, 3))))
+    yield Sample(
+        "planes, smoothed",
+        (rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))),
+        {"ignore_index": 1, "reduction": "none", "label_smoothing": 0.1},
+        terms=3,
+    )
+    yield Sample(
+        "many", (rng.normal(size=(130, 10)), rng.integers(0, 10, 130)), {**plain, "label_smoothing": 0.2}, terms=130
+    )
+    yield Sample(
+        "empty", (np.zeros((0, 3)), np.zeros(0, np.int64)), plain, answers=(np.nan, 0, np.zeros(0), np.zeros((0, 3)))
+    )
     yield from error_samples("cross_entropy", x)
-    yield Sample("smoothing", (x, np.array([0, 1, 2])), {"label_smoothing": 1.5}, raises=(
-        RuntimeError, "cross_entropy: expected label_smoothing between 0 and 1, got 1.5"))
-    yield Sample("classes of the input's shape", (x, np.zeros((3, 3), np.int64)), raises=(
-        RuntimeError, "cross_entropy: expected a floating input and a target of probabilities, since both have shape "
-        "(3, 3), got float64 and int64"))
+    yield Sample(
+        "smoothing",
+        (x, np.array([0, 1, 2])),
+        {"label_smoothing": 1.5},
+        raises=(RuntimeError, "cross_entropy: expected label_smoothing between 0 and 1, got 1.5"),
+    )
+    yield Sample(
+        "classes of the input's shape",
+        (x, np.zeros((3, 3), np.int64)),
+        raises=(
+            RuntimeError,
+            "cross_entropy: expected a floating input and a target of probabilities, since both have shape "
+            "(3, 3), got float64 and int64",
+        ),
+    )
 
 
 _KEEPS = ("input", "target", "count", "lse")
 
-CROSS_ENTROPY = register(Op(
-    name="cross_entropy",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    outputs=("output", "count", "lse"),
-    grads=(Grad(of=("input",), keeps=_KEEPS, op="cross_entropy_backward"),),
-    samples=samples,
-    function=cross_entropy,
-))
+CROSS_ENTROPY = register(
+    Op(
+        name="cross_entropy",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        outputs=("output", "count", "lse"),
+        grads=(Grad(of=("input",), keeps=_KEEPS, op="cross_entropy_backward"),),
+        samples=samples,
+        function=cross_entropy,
+    )
+)
 
 # lse is itself a function of the input: the gradients below with respect to the input account for it
-register(Op(
-    name="cross_entropy_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=_KEEPS, op="cross_entropy_slope"),
-        Grad(of=("input",), keeps=("grad", *_KEEPS), op="cross_entropy_curvature"),
-    ),
-    zero=("target", "count", "lse"),
-))
+register(
+    Op(
+        name="cross_entropy_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=_KEEPS, op="cross_entropy_slope"),
+            Grad(of=("input",), keeps=("grad", *_KEEPS), op="cross_entropy_curvature"),
+        ),
+        zero=("target", "count", "lse"),
+    )
+)
 
-register(Op(
-    name="cross_entropy_slope",
-    kernel=Kernel(numpy=slope_numpy, triton=slope_triton),
-    zero=("target", "count", "lse"),
-))
+register(
+    Op(
+        name="cross_entropy_slope",
+        kernel=Kernel(numpy=slope_numpy, triton=slope_triton),
+        zero=("target", "count", "lse"),
+    )
+)
 
-register(Op(
-    name="cross_entropy_curvature",
-    kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
-    zero=("target", "count", "lse"),
-))
+register(
+    Op(
+        name="cross_entropy_curvature",
+        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+        zero=("target", "count", "lse"),
+    )
+)

@@ -118,18 +118,26 @@ def _trunc(x, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 6.0]), np.array([2.0, -4.0])),
-                 answers=([0.5, -1.5], [0.5, -0.25], [-0.25, -0.375]))
-    yield Sample("by zero", (np.array([1.0, -1.0]), np.array([0.0, 0.0])),
-                 answers=([np.inf, -np.inf], [np.inf, np.inf], [-np.inf, np.inf]))
+    yield Sample(
+        "worked", (np.array([1.0, 6.0]), np.array([2.0, -4.0])), answers=([0.5, -1.5], [0.5, -0.25], [-0.25, -0.375])
+    )
+    yield Sample(
+        "by zero",
+        (np.array([1.0, -1.0]), np.array([0.0, 0.0])),
+        answers=([np.inf, -np.inf], [np.inf, np.inf], [-np.inf, np.inf]),
+    )
     for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,)), ((3, 1025), (3, 1025))]:
         yield Sample(f"shapes {a} {b}", (rng.normal(size=a), rng.uniform(0.5, 2, b) * rng.choice([-1, 1], b)))
     yield Sample("number", (rng.normal(size=(3,)), -2.5))
     yield Sample("number first", (2, rng.uniform(0.5, 2, (3,))))
     yield Sample("strided", (rng.normal(size=(5, 4)).T, rng.uniform(1, 2, (4, 10))[:, ::2]))
     yield Sample("integers", (np.array([3, -4]), np.array([2, 8])), answers=([1.5, -0.5],), dtypes=())
-    yield Sample("mode", (np.ones(1), np.ones(1)), {"rounding_mode": "up"}, raises=(
-        RuntimeError, "div: expected rounding_mode None, 'floor' or 'trunc', got 'up'"))
+    yield Sample(
+        "mode",
+        (np.ones(1), np.ones(1)),
+        {"rounding_mode": "up"},
+        raises=(RuntimeError, "div: expected rounding_mode None, 'floor' or 'trunc', got 'up'"),
+    )
 
 
 def rounded_samples(answers):
@@ -139,54 +147,64 @@ def rounded_samples(answers):
         nothing = [0.0] * 5
         yield Sample("worked", (np.array(x), np.array(y)), answers=(answers, nothing, nothing))
         for kind in ("i8", "i4", "i1"):
-            yield Sample(f"integers {kind}", (np.array(x, kind), np.array(y, kind)),
-                         answers=(answers,), dtypes=())
-        yield Sample("bytes", (np.array([7, 255, 6], "u1"), np.array([2, 2, 200], "u1")),
-                     answers=([3, 127, 0],), dtypes=())
-        yield Sample("broadcast", (rng.normal(size=(4, 3)) * 5, rng.uniform(0.5, 2, (3,))),
-                     dtypes=("float64", "float32"))
+            yield Sample(f"integers {kind}", (np.array(x, kind), np.array(y, kind)), answers=(answers,), dtypes=())
+        yield Sample(
+            "bytes", (np.array([7, 255, 6], "u1"), np.array([2, 2, 200], "u1")), answers=([3, 127, 0],), dtypes=()
+        )
+        yield Sample(
+            "broadcast", (rng.normal(size=(4, 3)) * 5, rng.uniform(0.5, 2, (3,))), dtypes=("float64", "float32")
+        )
         yield Sample("number first", (7.5, np.array([2.0, 4.0])))
         yield Sample("empty", (np.zeros((0, 2)), np.ones((2,))))
+
     return samples
 
 
-DIV = register(Op(
-    name="div",
-    kernel=elementwise(forward_numpy, quotient, ufunc=np.true_divide),
-    grads=(
-        Grad(of=("input",), keeps=("other",), op="div"),
-        Grad(of=("other",), keeps=("output", "other"), op="div_backward"),
-    ),
-    samples=samples,
-    function=div,
-    promotion="float",
-))
+DIV = register(
+    Op(
+        name="div",
+        kernel=elementwise(forward_numpy, quotient, ufunc=np.true_divide),
+        grads=(
+            Grad(of=("input",), keeps=("other",), op="div"),
+            Grad(of=("other",), keeps=("output", "other"), op="div_backward"),
+        ),
+        samples=samples,
+        function=div,
+        promotion="float",
+    )
+)
 
 # f(a, b, c) = -a * b / c has derivatives -b / c, -a / c and -f / c: all of them f again
-register(Op(
-    name="div_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("output", "other"), op="div_backward"),
-        Grad(of=("output",), keeps=("grad", "other"), op="div_backward"),
-        Grad(of=("other",), keeps=("result", "other"), op="div_backward"),
-    ),
-    outputs=("result",),
-))
+register(
+    Op(
+        name="div_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("output", "other"), op="div_backward"),
+            Grad(of=("output",), keeps=("grad", "other"), op="div_backward"),
+            Grad(of=("other",), keeps=("result", "other"), op="div_backward"),
+        ),
+        outputs=("result",),
+    )
+)
 
-DIV_FLOOR = register(Op(
-    name="div_floor",
-    kernel=elementwise(floor_numpy, _floor),
-    grads=(Grad(of=("input",), keeps=(), op="flat"), Grad(of=("other",), keeps=(), op="flat")),
-    samples=rounded_samples([3.0, -4.0, -4.0, 3.0, 2.0]),
-    function=floor_divide,
-    promotion="arithmetic",
-))
+DIV_FLOOR = register(
+    Op(
+        name="div_floor",
+        kernel=elementwise(floor_numpy, _floor),
+        grads=(Grad(of=("input",), keeps=(), op="flat"), Grad(of=("other",), keeps=(), op="flat")),
+        samples=rounded_samples([3.0, -4.0, -4.0, 3.0, 2.0]),
+        function=floor_divide,
+        promotion="arithmetic",
+    )
+)
 
-DIV_TRUNC = register(Op(
-    name="div_trunc",
-    kernel=elementwise(trunc_numpy, _trunc),
-    grads=(Grad(of=("input",), keeps=(), op="flat"), Grad(of=("other",), keeps=(), op="flat")),
-    samples=rounded_samples([3.0, -3.0, -3.0, 3.0, 2.0]),
-    promotion="arithmetic",
-))
+DIV_TRUNC = register(
+    Op(
+        name="div_trunc",
+        kernel=elementwise(trunc_numpy, _trunc),
+        grads=(Grad(of=("input",), keeps=(), op="flat"), Grad(of=("other",), keeps=(), op="flat")),
+        samples=rounded_samples([3.0, -3.0, -3.0, 3.0, 2.0]),
+        promotion="arithmetic",
+    )
+)

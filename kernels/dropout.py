@@ -28,8 +28,9 @@ from ..framework.strides import ROW_MAJOR, classify
 from .random import key_of
 
 
-def _dropped(name: str, input: Tensor, p: float, training: bool, inplace: bool, generator: Generator | None,
-             channels: bool) -> Tensor:
+def _dropped(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, generator: Generator | None, channels: bool
+) -> Tensor:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
     if isinstance(p, bool) or not isinstance(p, (int, float)):
@@ -44,8 +45,9 @@ def _dropped(name: str, input: Tensor, p: float, training: bool, inplace: bool, 
     return apply_(DROPOUT, input, **settings) if inplace else apply(DROPOUT, input, **settings)
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
-            generator: Generator | None = None) -> Tensor:
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """``input``, each element dropped with probability ``p``, else divided by ``1 - p``; any shape, floating.
 
     Returns ``input`` itself where not ``training`` or ``p`` is 0.  Raises ValueError unless 0 <= p <= 1, RuntimeError
@@ -57,8 +59,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _dropped("dropout", input, p, training, inplace, generator, channels=False)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
-              generator: Generator | None = None) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """``dropout`` of whole channels; input (N, C, L) or (C, L).
 
     Raises as ``dropout``, RuntimeError for other dimensions.
@@ -69,8 +72,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _of_channels("dropout1d", ("(N, C, L)", "(C, L)"), input, p, training, inplace, generator)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
-              generator: Generator | None = None) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """``dropout`` of whole channels; input (N, C, H, W), or (N, C, L) as in PyTorch.
 
     Raises as ``dropout``, RuntimeError for other dimensions.
@@ -81,8 +85,9 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _of_channels("dropout2d", ("(N, C, H, W)", "(N, C, L)"), input, p, training, inplace, generator)
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
-              generator: Generator | None = None) -> Tensor:
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """``dropout`` of whole channels; input (N, C, D, H, W) or (C, D, H, W).
 
     Raises as ``dropout``, RuntimeError for other dimensions.
@@ -93,8 +98,15 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _of_channels("dropout3d", ("(N, C, D, H, W)", "(C, D, H, W)"), input, p, training, inplace, generator)
 
 
-def _of_channels(name: str, accepted: tuple[str, ...], input: Tensor, p: float, training: bool, inplace: bool,
-                 generator: Generator | None) -> Tensor:
+def _of_channels(
+    name: str,
+    accepted: tuple[str, ...],
+    input: Tensor,
+    p: float,
+    training: bool,
+    inplace: bool,
+    generator: Generator | None,
+) -> Tensor:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
     sizes = [text.count(",") + 1 for text in accepted]
@@ -121,8 +133,24 @@ def forward_numpy(input, *, p, key, channels=False):
 
 
 @jit
-def _dropout(out_ptr, in_ptr, n, each, seed, stream, base, limit, scale, shape, out_strides, in_strides,
-             OUT_KIND: tl.constexpr, IN_KIND: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+def _dropout(
+    out_ptr,
+    in_ptr,
+    n,
+    each,
+    seed,
+    stream,
+    base,
+    limit,
+    scale,
+    shape,
+    out_strides,
+    in_strides,
+    OUT_KIND: tl.constexpr,
+    IN_KIND: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # out, in: n elements each, any strides · each: elements of a channel · base None or int64 (1,)
     # one program per BLOCK elements, in row-major order whatever the strides: that is how bits are counted
     start = tl.program_id(0).to(tl.int64) * BLOCK
@@ -151,24 +179,57 @@ def forward_triton(input, *, p, key, channels=False):
     shape, (out_strides, in_strides), kinds = classify(out.shape, (out.strides, input.strides))
     block = max(16, input.backend.block_size(n))  # bits come in fours
     # one program per BLOCK elements
-    launch(_dropout, (cdiv(n, block),), out, input, n, prod(input.shape[2:]), *key.arguments(), threshold(1 - p),
-           real(_scale(p)), shape, out_strides, in_strides,
-           OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided", IN_KIND=kinds[1], CHANNELS=channels, BLOCK=block)
+    launch(
+        _dropout,
+        (cdiv(n, block),),
+        out,
+        input,
+        n,
+        prod(input.shape[2:]),
+        *key.arguments(),
+        threshold(1 - p),
+        real(_scale(p)),
+        shape,
+        out_strides,
+        in_strides,
+        OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided",
+        IN_KIND=kinds[1],
+        CHANNELS=channels,
+        BLOCK=block,
+    )
     return out
 
 
 def samples(rng):
     # the first words of seed 0, stream 0 are 6627e8d5 e169c58d bc57ac4c 9b00dbd8 (Random123's known answers)
     first = Key(0, 0)
-    yield Sample("worked", (np.array([3.0, 6.0, 9.0, 12.0]),), {"p": 0.25, "key": first, "channels": False},
-                 answers=([4.0, 0.0, 12.0, 16.0], [4 / 3, 0.0, 4 / 3, 4 / 3]))
-    yield Sample("channels", (np.arange(1.0, 9.0).reshape(2, 2, 2),), {"p": 0.25, "key": first, "channels": True},
-                 answers=([[[4 / 3, 8 / 3], [0.0, 0.0]], [[20 / 3, 8.0], [28 / 3, 32 / 3]]],
-                          [[[4 / 3, 4 / 3], [0.0, 0.0]], [[4 / 3, 4 / 3], [4 / 3, 4 / 3]]]))
-    yield Sample("everything", (np.array([1.0, np.inf, np.nan]),), {"p": 1.0, "key": first, "channels": False},
-                 answers=([0.0, np.nan, np.nan], [0.0, 0.0, 0.0]))
-    yield Sample("nothing", (np.array([1.0, -2.0]),), {"p": 0.0, "key": first, "channels": False},
-                 answers=([1.0, -2.0], [1.0, 1.0]))
+    yield Sample(
+        "worked",
+        (np.array([3.0, 6.0, 9.0, 12.0]),),
+        {"p": 0.25, "key": first, "channels": False},
+        answers=([4.0, 0.0, 12.0, 16.0], [4 / 3, 0.0, 4 / 3, 4 / 3]),
+    )
+    yield Sample(
+        "channels",
+        (np.arange(1.0, 9.0).reshape(2, 2, 2),),
+        {"p": 0.25, "key": first, "channels": True},
+        answers=(
+            [[[4 / 3, 8 / 3], [0.0, 0.0]], [[20 / 3, 8.0], [28 / 3, 32 / 3]]],
+            [[[4 / 3, 4 / 3], [0.0, 0.0]], [[4 / 3, 4 / 3], [4 / 3, 4 / 3]]],
+        ),
+    )
+    yield Sample(
+        "everything",
+        (np.array([1.0, np.inf, np.nan]),),
+        {"p": 1.0, "key": first, "channels": False},
+        answers=([0.0, np.nan, np.nan], [0.0, 0.0, 0.0]),
+    )
+    yield Sample(
+        "nothing",
+        (np.array([1.0, -2.0]),),
+        {"p": 0.0, "key": first, "channels": False},
+        answers=([1.0, -2.0], [1.0, 1.0]),
+    )
     settings = {"p": 0.3, "key": Key(7, 2**63), "channels": False}
     for shape in [(), (0,), (7,), (3, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),), settings)
@@ -177,15 +238,21 @@ def samples(rng):
     yield Sample("channels last", (images,), settings)
     yield Sample("channels of channels last", (images,), {**settings, "channels": True})
     yield Sample("share", (np.ones(3),), {"p": 1.5}, raises=(ValueError, "dropout: expected p in [0, 1], got 1.5"))
-    yield Sample("integers", (np.ones(3, np.int64),), {"p": 0.5},
-                 raises=(RuntimeError, "dropout: expected a floating tensor, got int64"))
+    yield Sample(
+        "integers",
+        (np.ones(3, np.int64),),
+        {"p": 0.5},
+        raises=(RuntimeError, "dropout: expected a floating tensor, got int64"),
+    )
     yield Sample("no number", (np.ones(3),), {"p": "half"}, raises=(TypeError, "dropout: expected a number p, got str"))
 
 
-DROPOUT = register(Op(
-    name="dropout",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="dropout"),),
-    samples=samples,
-    function=dropout,
-))
+DROPOUT = register(
+    Op(
+        name="dropout",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=(), op="dropout"),),
+        samples=samples,
+        function=dropout,
+    )
+)

@@ -1,7 +1,7 @@
 """Exponential function, elementwise.
 
-    out        = e ** input
-    grad_input = grad * out
+out        = e ** input
+grad_input = grad * out
 """
 
 import numpy as np
@@ -31,8 +31,11 @@ def _exp(x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([0.0, np.log(2.0), -np.inf, np.inf]),),
-                 answers=([1.0, 2.0, 0.0, np.inf], [1.0, 2.0, 0.0, np.inf]))
+    yield Sample(
+        "worked",
+        (np.array([0.0, np.log(2.0), -np.inf, np.inf]),),
+        answers=([1.0, 2.0, 0.0, np.inf], [1.0, 2.0, 0.0, np.inf]),
+    )
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),))
     yield Sample("far", (np.array([-80.0, 80.0, 20.0]),), dtypes=("float64", "float32"))
@@ -40,11 +43,13 @@ def samples(rng):
     yield Sample("integers", (np.array([0]),), answers=([1.0],), dtypes=())
 
 
-EXP = register(Op(
-    name="exp",
-    kernel=elementwise(forward_numpy, _exp, ufunc=np.exp),
-    grads=(Grad(of=("input",), keeps=("output",), op="mul"),),
-    samples=samples,
-    function=exp,
-    promotion="float",
-))
+EXP = register(
+    Op(
+        name="exp",
+        kernel=elementwise(forward_numpy, _exp, ufunc=np.exp),
+        grads=(Grad(of=("input",), keeps=("output",), op="mul"),),
+        samples=samples,
+        function=exp,
+        promotion="float",
+    )
+)

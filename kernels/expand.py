@@ -1,7 +1,7 @@
 """Repeat dimensions of size 1 without copying: a view with stride 0.
 
-    out[..., i, ...] = input[..., 0, ...]
-    grad_input       = grad summed over the repeated dimensions
+out[..., i, ...] = input[..., 0, ...]
+grad_input       = grad summed over the repeated dimensions
 """
 
 import numpy as np
@@ -35,17 +35,21 @@ def forward(input, *, shape):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([[1.0], [2.0]]),), {"shape": (2, 3)}, answers=([[1.0] * 3, [2.0] * 3], [[3.0], [3.0]]))
+    yield Sample(
+        "worked", (np.array([[1.0], [2.0]]),), {"shape": (2, 3)}, answers=([[1.0] * 3, [2.0] * 3], [[3.0], [3.0]])
+    )
     yield Sample("leading", (rng.normal(size=(3,)),), {"shape": (2, 4, 3)})
     yield Sample("0-d", (rng.normal(size=()),), {"shape": (2, 2)})
     yield Sample("to none", (rng.normal(size=(1, 3)),), {"shape": (0, 3)})
 
 
-EXPAND = register(Op(
-    name="expand",
-    kernel=Kernel(numpy=forward, triton=forward),
-    grads=(Grad(of=("input",), keeps=(), op="sum_to", settings=lambda call: {"shape": call.shape("input")}),),
-    samples=samples,
-    function=expand,
-    view=True,
-))
+EXPAND = register(
+    Op(
+        name="expand",
+        kernel=Kernel(numpy=forward, triton=forward),
+        grads=(Grad(of=("input",), keeps=(), op="sum_to", settings=lambda call: {"shape": call.shape("input")}),),
+        samples=samples,
+        function=expand,
+        view=True,
+    )
+)

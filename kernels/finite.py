@@ -82,6 +82,7 @@ def _samples(answers):
         yield Sample("bool", (np.array([True, False]),), answers=([answers[0]] * 2,), dtypes=())
         yield Sample("strided", (np.where(rng.random((4, 3)) < 0.5, np.nan, np.inf).T,))
         yield Sample("empty", (np.zeros((0, 2)),))
+
     return samples
 
 
@@ -90,10 +91,12 @@ for _function, _numpy, _scalar, _answers in (
     (isinf, isinf_numpy, _isinf, [False, False, True, True]),
     (isfinite, isfinite_numpy, _isfinite, [True, False, False, False]),
 ):
-    register(Op(
-        name=_function.__name__,
-        kernel=elementwise(_numpy, _scalar, result=bool),
-        samples=_samples(_answers),
-        function=_function,
-        zero=("input",),
-    ))
+    register(
+        Op(
+            name=_function.__name__,
+            kernel=elementwise(_numpy, _scalar, result=bool),
+            samples=_samples(_answers),
+            function=_function,
+            zero=("input",),
+        )
+    )

@@ -1,7 +1,7 @@
 """The gradient of a function that is constant piece by piece: nothing.
 
-    out        = 0, in the shape of grad
-    grad_grad  = 0
+out        = 0, in the shape of grad
+grad_grad  = 0
 """
 
 import numpy as np
@@ -25,9 +25,11 @@ def samples(rng):
     yield Sample("0-d", (rng.normal(size=()),))
 
 
-register(Op(
-    name="flat",
-    kernel=elementwise(forward_numpy, _zero),
-    grads=(Grad(of=("grad",), keeps=(), op="flat"),),
-    samples=samples,
-))
+register(
+    Op(
+        name="flat",
+        kernel=elementwise(forward_numpy, _zero),
+        grads=(Grad(of=("grad",), keeps=(), op="flat"),),
+        samples=samples,
+    )
+)

@@ -139,8 +139,9 @@ def _place(name: str, i: int, d: int, n: int) -> int:
     return i + n if i < 0 else i
 
 
-def _understood(name: str, shape: tuple[int, ...], index: Any) -> tuple[tuple[Entry, ...],
-                                                                        list[tuple[int, np.ndarray]]]:
+def _understood(
+    name: str, shape: tuple[int, ...], index: Any
+) -> tuple[tuple[Entry, ...], list[tuple[int, np.ndarray]]]:
     """The basic index, and what is left for the view it makes: (dimension, array of integers or mask) pairs."""
     parts = [_part(name, p) for p in (index if isinstance(index, tuple) else (index,))]
     taken = sum(_takes(p) for p in parts)
@@ -203,8 +204,10 @@ def _part(name: str, part: Any) -> Any:
     if part.dtype == bool:
         return part
     if part.dtype.kind not in "iu" or part.dtype == np.uint8:
-        raise IndexError(f"{name}: a tensor in an index must be an integer or a bool one, got {part.dtype.name}"
-                         + (", which could mean either" if part.dtype == np.uint8 else ""))
+        raise IndexError(
+            f"{name}: a tensor in an index must be an integer or a bool one, got {part.dtype.name}"
+            + (", which could mean either" if part.dtype == np.uint8 else "")
+        )
     return part if part.ndim else int(part)
 
 
@@ -245,8 +248,9 @@ def _everything(entries: tuple[Entry, ...], shape: tuple[int, ...]) -> bool:
     return all(e == (0, n, 1) for e, n in zip(entries, shape, strict=False)) and len(entries) <= len(shape)
 
 
-def _positions(name: str, shape: tuple[int, ...], advanced: list[tuple[int, np.ndarray]]) -> tuple[np.ndarray,
-                                                                                                   tuple[int, ...]]:
+def _positions(
+    name: str, shape: tuple[int, ...], advanced: list[tuple[int, np.ndarray]]
+) -> tuple[np.ndarray, tuple[int, ...]]:
     """Arrays and masks over dimensions of a view as one: row-major numbers of places in those dimensions together."""
     if len(advanced) == 1 and advanced[0][1].dtype == bool:
         d, mask = advanced[0]
@@ -316,8 +320,9 @@ def _fitted(value: Tensor, region: tuple[int, ...]) -> Tensor:
     return value
 
 
-def _without_repeats(value: Tensor, positions: np.ndarray, shape: tuple[int, ...],
-                     dims: tuple[int, ...]) -> tuple[Tensor, np.ndarray]:
+def _without_repeats(
+    value: Tensor, positions: np.ndarray, shape: tuple[int, ...], dims: tuple[int, ...]
+) -> tuple[Tensor, np.ndarray]:
     """Value and positions with only the last of several values for one place, which alone has a gradient."""
     flat = positions.reshape(-1)
     last = _last_of_each(flat)
@@ -402,58 +407,92 @@ def samples(rng):
     yield Sample("none left", (rng.normal(size=(3, 4)),), {"index": ((2, 2, 1),)})
     yield Sample("0-d", (rng.normal(size=()),), {"index": (None,)})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"index": ((0, 0, 1), 2)})
-    yield Sample("out of range", (np.zeros((2, 3)), (0, 3)),
-                 raises=(IndexError, "getitem: index 3 is out of range for dimension 1 of size 3"))
-    yield Sample("too many", (np.zeros((2, 3)), (0, 1, 1)),
-                 raises=(IndexError, "getitem: 3 dimensions are indexed, the tensor has 2"))
-    yield Sample("backwards", (np.zeros(3), slice(None, None, -1)),
-                 raises=(ValueError, "getitem: the step of a slice must be positive, got -1"))
-    yield Sample("two ellipses", (np.zeros(3), (..., ...)),
-                 raises=(IndexError, "getitem: an index can have one Ellipsis, this one has more"))
-    yield Sample("no index", (np.zeros(3), "a"), raises=(
-        IndexError,
-        "getitem: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got str"))
+    yield Sample(
+        "out of range",
+        (np.zeros((2, 3)), (0, 3)),
+        raises=(IndexError, "getitem: index 3 is out of range for dimension 1 of size 3"),
+    )
+    yield Sample(
+        "too many",
+        (np.zeros((2, 3)), (0, 1, 1)),
+        raises=(IndexError, "getitem: 3 dimensions are indexed, the tensor has 2"),
+    )
+    yield Sample(
+        "backwards",
+        (np.zeros(3), slice(None, None, -1)),
+        raises=(ValueError, "getitem: the step of a slice must be positive, got -1"),
+    )
+    yield Sample(
+        "two ellipses",
+        (np.zeros(3), (..., ...)),
+        raises=(IndexError, "getitem: an index can have one Ellipsis, this one has more"),
+    )
+    yield Sample(
+        "no index",
+        (np.zeros(3), "a"),
+        raises=(
+            IndexError,
+            "getitem: an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got str",
+        ),
+    )
 
 
 def set_samples(rng):
     x = np.array([1.0, 2.0, 3.0])
-    yield Sample("worked", (x, np.array(5.0)), {"index": ((1, 3, 1),)},
-                 answers=([1.0, 5.0, 5.0], [1.0, 0.0, 0.0], 2.0))
+    yield Sample("worked", (x, np.array(5.0)), {"index": ((1, 3, 1),)}, answers=([1.0, 5.0, 5.0], [1.0, 0.0, 0.0], 2.0))
     yield Sample("row", (rng.normal(size=(3, 4)), rng.normal(size=(4,))), {"index": (1,)})
-    yield Sample("broadcast", (rng.normal(size=(4, 5)).T, rng.normal(size=(3, 1))), {"index": ((0, 5, 2), (1, 3, 1))},
-                 terms=2)
+    yield Sample(
+        "broadcast", (rng.normal(size=(4, 5)).T, rng.normal(size=(3, 1))), {"index": ((0, 5, 2), (1, 3, 1))}, terms=2
+    )
     yield Sample("nothing", (rng.normal(size=(3, 4)), rng.normal(size=(1,))), {"index": ((3, 3, 1),)})
     yield Sample("0-d", (rng.normal(size=()), rng.normal(size=())), {"index": ()})
-    yield Sample("misfit", (np.zeros((2, 3)), 0, np.zeros(2)),
-                 raises=(RuntimeError, "setitem: a value of shape (2,) does not broadcast to the indexed shape (3,)"))
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), 0, np.zeros(2)),
+        raises=(RuntimeError, "setitem: a value of shape (2,) does not broadcast to the indexed shape (3,)"),
+    )
 
 
-GETITEM = register(Op(
-    name="getitem",
-    kernel=Kernel(numpy=forward, triton=forward),
-    grads=(Grad(of=("input",), keeps=(), op="getitem_backward",
-                settings=lambda call: {"index": call.settings["index"], "shape": call.shape("input")}),),
-    samples=samples,
-    function=getitem,
-    view=True,
-))
+GETITEM = register(
+    Op(
+        name="getitem",
+        kernel=Kernel(numpy=forward, triton=forward),
+        grads=(
+            Grad(
+                of=("input",),
+                keeps=(),
+                op="getitem_backward",
+                settings=lambda call: {"index": call.settings["index"], "shape": call.shape("input")},
+            ),
+        ),
+        samples=samples,
+        function=getitem,
+        view=True,
+    )
+)
 
-register(Op(
-    name="getitem_backward",
-    kernel=Kernel(numpy=backward, triton=backward),
-    grads=(Grad(of=("grad",), keeps=(), op="getitem", settings=lambda call: {"index": call.settings["index"]}),),
-))
+register(
+    Op(
+        name="getitem_backward",
+        kernel=Kernel(numpy=backward, triton=backward),
+        grads=(Grad(of=("grad",), keeps=(), op="getitem", settings=lambda call: {"index": call.settings["index"]}),),
+    )
+)
 
-SETITEM = register(Op(
-    name="setitem",
-    kernel=Kernel(numpy=set_numpy, triton=set_triton),
-    grads=(Grad(of=("input",), keeps=(), op="setitem_backward"), Grad(of=("value",), keeps=(), op="getitem")),
-    samples=set_samples,
-    function=setitem,
-))
+SETITEM = register(
+    Op(
+        name="setitem",
+        kernel=Kernel(numpy=set_numpy, triton=set_triton),
+        grads=(Grad(of=("input",), keeps=(), op="setitem_backward"), Grad(of=("value",), keeps=(), op="getitem")),
+        samples=set_samples,
+        function=setitem,
+    )
+)
 
-register(Op(
-    name="setitem_backward",
-    kernel=Kernel(numpy=clear_numpy, triton=clear_triton),
-    grads=(Grad(of=("grad",), keeps=(), op="setitem_backward"),),
-))
+register(
+    Op(
+        name="setitem_backward",
+        kernel=Kernel(numpy=clear_numpy, triton=clear_triton),
+        grads=(Grad(of=("grad",), keeps=(), op="setitem_backward"),),
+    )
+)

@@ -49,10 +49,11 @@ def indexed_shape(shape: tuple[int, ...], positions: tuple[int, ...], dims: tupl
 def _key(shape, positions, dims):
     """The positions as an index that NumPy understands."""
     key = [slice(None)] * len(shape)
-    for d, where in zip(dims,
-                        np.unravel_index(positions,
-                                         [shape[d] for d in dims]) if positions.size else [positions] * len(dims),
-                        strict=True):
+    for d, where in zip(
+        dims,
+        np.unravel_index(positions, [shape[d] for d in dims]) if positions.size else [positions] * len(dims),
+        strict=True,
+    ):
         key[d] = where
     return tuple(key)
 
@@ -114,8 +115,21 @@ def clear_numpy(grad, positions, *, dims):
 
 
 @jit
-def _gather(out_ptr, in_ptr, positions_ptr, n, count, inner, before, before_strides, among, among_strides, after,
-            after_strides, BLOCK: tl.constexpr):
+def _gather(
+    out_ptr,
+    in_ptr,
+    positions_ptr,
+    n,
+    count,
+    inner,
+    before,
+    before_strides,
+    among,
+    among_strides,
+    after,
+    after_strides,
+    BLOCK: tl.constexpr,
+):
     # in (before, among, after), any strides · positions (count,), places in among
     # out (before, count, after), row-major
     # one program per BLOCK elements of out
@@ -123,15 +137,34 @@ def _gather(out_ptr, in_ptr, positions_ptr, n, count, inner, before, before_stri
     mask = element < n
     row = element // inner
     position = tl.load(positions_ptr + row % count, mask=mask, other=0)
-    where = (offset_of(row // count, before, before_strides) + offset_of(position, among, among_strides)
-             + offset_of(element % inner, after, after_strides))
+    where = (
+        offset_of(row // count, before, before_strides)
+        + offset_of(position, among, among_strides)
+        + offset_of(element % inner, after, after_strides)
+    )
     tl.store(out_ptr + element, tl.load(in_ptr + where, mask=mask), mask=mask)
 
 
 @jit
-def _scatter(out_ptr, value_ptr, positions_ptr, n, count, inner, before, before_strides, before_steps, among,
-             among_strides,
-             places, places_steps, after, after_strides, after_steps, BLOCK: tl.constexpr):
+def _scatter(
+    out_ptr,
+    value_ptr,
+    positions_ptr,
+    n,
+    count,
+    inner,
+    before,
+    before_strides,
+    before_steps,
+    among,
+    among_strides,
+    places,
+    places_steps,
+    after,
+    after_strides,
+    after_steps,
+    BLOCK: tl.constexpr,
+):
     # value (before, count, after), any strides (steps) · positions (count,), places in among, none repeated
     # out (before, among, after), any strides · one program per BLOCK elements of value
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -139,16 +172,23 @@ def _scatter(out_ptr, value_ptr, positions_ptr, n, count, inner, before, before_
     row, last = element // inner, element % inner
     first, number = row // count, row % count
     position = tl.load(positions_ptr + number, mask=mask, other=0)
-    value = tl.load(value_ptr + offset_of(first, before, before_steps) + offset_of(number, places, places_steps)
-                    + offset_of(last, after, after_steps), mask=mask)
-    where = (offset_of(first, before, before_strides) + offset_of(position, among, among_strides)
-             + offset_of(last, after, after_strides))
+    value = tl.load(
+        value_ptr
+        + offset_of(first, before, before_steps)
+        + offset_of(number, places, places_steps)
+        + offset_of(last, after, after_steps),
+        mask=mask,
+    )
+    where = (
+        offset_of(first, before, before_strides)
+        + offset_of(position, among, among_strides)
+        + offset_of(last, after, after_strides)
+    )
     tl.store(out_ptr + where, value, mask=mask)
 
 
 @jit
-def _add_up(out_ptr, grad_ptr, order_ptr, starts_ptr, n, count, different, inner, all_among, zero,
-            BLOCK: tl.constexpr):
+def _add_up(out_ptr, grad_ptr, order_ptr, starts_ptr, n, count, different, inner, all_among, zero, BLOCK: tl.constexpr):
     # grad (before, count, after), row-major · order (count,): numbers of positions, sorted by place
     # starts (3, different): where the group of each place begins in order, where it ends, and the place itself
     # out (before, all_among, after), row-major · one program per BLOCK elements of (before, different, after)
@@ -188,11 +228,20 @@ def forward_triton(input, positions, *, dims):
     n = out.size
     block = out.backend.block_size(n)
     # one program per BLOCK elements of out
-    launch(_gather, (cdiv(n, block),), out, input, contiguous(positions), n, positions.size,
-           prod(shape[d] for d in after),
-           *_group(shape, before, input.strides), *_group(shape, dims, input.strides), *_group(shape, after,
-                                                                                               input.strides),
-           BLOCK=block)
+    launch(
+        _gather,
+        (cdiv(n, block),),
+        out,
+        input,
+        contiguous(positions),
+        n,
+        positions.size,
+        prod(shape[d] for d in after),
+        *_group(shape, before, input.strides),
+        *_group(shape, dims, input.strides),
+        *_group(shape, after, input.strides),
+        BLOCK=block,
+    )
     return out
 
 
@@ -212,9 +261,21 @@ def backward_triton(grad, positions, *, dims, shape):
         n = grad.size // flat.size * starts.size
         block = backend.block_size(n)
         # one program per BLOCK elements that receive a sum
-        launch(_add_up, (cdiv(n, block),), out, contiguous(grad), from_numpy(order.astype(np.int64), backend), groups,
-               n, flat.size,
-               starts.size, inner, among, _number(accumulator(grad.dtype))(0), BLOCK=block)
+        launch(
+            _add_up,
+            (cdiv(n, block),),
+            out,
+            contiguous(grad),
+            from_numpy(order.astype(np.int64), backend),
+            groups,
+            n,
+            flat.size,
+            starts.size,
+            inner,
+            among,
+            _number(accumulator(grad.dtype))(0),
+            BLOCK=block,
+        )
     places = (*rest[:first], *dims, *rest[first:])
     return out.viewed(lambda a: a.transpose(sorted(range(len(shape)), key=places.__getitem__)))
 
@@ -251,10 +312,26 @@ def put(out, value, positions, dims):
     places, places_steps = _group(region, tuple(range(first, last)), value.strides)
     block = out.backend.block_size(n)
     # one program per BLOCK elements of value
-    launch(_scatter, (cdiv(n, block),), out, value, contiguous(positions), n, positions.size,
-           prod(shape[d] for d in after),
-           merged_before, outer, outer_steps, *_group(shape, dims, out.strides), places, places_steps,
-           merged_after, inner, inner_steps, BLOCK=block)
+    launch(
+        _scatter,
+        (cdiv(n, block),),
+        out,
+        value,
+        contiguous(positions),
+        n,
+        positions.size,
+        prod(shape[d] for d in after),
+        merged_before,
+        outer,
+        outer_steps,
+        *_group(shape, dims, out.strides),
+        places,
+        places_steps,
+        merged_after,
+        inner,
+        inner_steps,
+        BLOCK=block,
+    )
 
 
 def _paired(shape, dims, strides, steps):
@@ -265,10 +342,18 @@ def _paired(shape, dims, strides, steps):
 
 def samples(rng):
     x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    yield Sample("worked", (x, np.array([2, 0, 2])), {"dims": (1,)},
-                 answers=([[3.0, 1.0, 3.0], [6.0, 4.0, 6.0]], [[1.0, 0.0, 2.0], [1.0, 0.0, 2.0]]))
-    yield Sample("both dimensions", (x, np.array([5, 0])), {"dims": (0, 1)},
-                 answers=([6.0, 1.0], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
+    yield Sample(
+        "worked",
+        (x, np.array([2, 0, 2])),
+        {"dims": (1,)},
+        answers=([[3.0, 1.0, 3.0], [6.0, 4.0, 6.0]], [[1.0, 0.0, 2.0], [1.0, 0.0, 2.0]]),
+    )
+    yield Sample(
+        "both dimensions",
+        (x, np.array([5, 0])),
+        {"dims": (0, 1)},
+        answers=([6.0, 1.0], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    )
     yield Sample("middle", (rng.normal(size=(3, 5, 4)), rng.integers(0, 5, (2, 3))), {"dims": (1,)}, terms=6)
     yield Sample("first", (rng.normal(size=(7, 4, 3)).T, rng.integers(0, 3, (9,))), {"dims": (0,)}, terms=9)
     yield Sample("apart", (rng.normal(size=(3, 4, 2)), rng.integers(0, 6, (2, 5))), {"dims": (0, 2)}, terms=10)
@@ -276,50 +361,73 @@ def samples(rng):
     yield Sample("none", (rng.normal(size=(3, 4)), np.zeros((0,), np.int64)), {"dims": (0,)})
     yield Sample("empty", (rng.normal(size=(3, 0)), np.array([1, 1])), {"dims": (0,)})
     yield Sample("long", (rng.normal(size=(40,)), rng.integers(0, 40, (1100,))), {"dims": (0,)}, terms=60)
-    yield Sample("integers", (np.array([10, 20, 30]), np.array([1, 1])), {"dims": (0,)}, answers=([20, 20],),
-                 dtypes=())
+    yield Sample("integers", (np.array([10, 20, 30]), np.array([1, 1])), {"dims": (0,)}, answers=([20, 20],), dtypes=())
 
 
 def put_samples(rng):
     x = np.array([1.0, 2.0, 3.0, 4.0])
-    yield Sample("worked", (x, np.array([8.0, 9.0]), np.array([3, 0])), {"dims": (0,)},
-                 answers=([9.0, 2.0, 3.0, 8.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0]))
-    yield Sample("one value", (rng.normal(size=(3, 4)), rng.normal(size=()), np.array([0, 5, 11])), {"dims": (0, 1)},
-                 terms=3)
-    yield Sample("middle", (rng.normal(size=(3, 5, 4)), rng.normal(size=(2, 4)), np.array([4, 1])), {"dims": (1,)},
-                 terms=3)
-    yield Sample("apart", (rng.normal(size=(4, 3, 2)).T, rng.normal(size=(2, 2, 3)), np.array([[7, 0], [3, 2]])),
-                 {"dims": (0, 2)})
+    yield Sample(
+        "worked",
+        (x, np.array([8.0, 9.0]), np.array([3, 0])),
+        {"dims": (0,)},
+        answers=([9.0, 2.0, 3.0, 8.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0]),
+    )
+    yield Sample(
+        "one value", (rng.normal(size=(3, 4)), rng.normal(size=()), np.array([0, 5, 11])), {"dims": (0, 1)}, terms=3
+    )
+    yield Sample(
+        "middle", (rng.normal(size=(3, 5, 4)), rng.normal(size=(2, 4)), np.array([4, 1])), {"dims": (1,)}, terms=3
+    )
+    yield Sample(
+        "apart",
+        (rng.normal(size=(4, 3, 2)).T, rng.normal(size=(2, 2, 3)), np.array([[7, 0], [3, 2]])),
+        {"dims": (0, 2)},
+    )
     yield Sample("none", (rng.normal(size=(3, 4)), rng.normal(size=(1, 4)), np.zeros((0,), np.int64)), {"dims": (0,)})
 
 
-INDEX = register(Op(
-    name="index",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=("positions",), op="index_backward",
-                settings=lambda call: {"dims": call.settings["dims"], "shape": call.shape("input")}),),
-    samples=samples,
-))
+INDEX = register(
+    Op(
+        name="index",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(
+                of=("input",),
+                keeps=("positions",),
+                op="index_backward",
+                settings=lambda call: {"dims": call.settings["dims"], "shape": call.shape("input")},
+            ),
+        ),
+        samples=samples,
+    )
+)
 
-register(Op(
-    name="index_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=("positions",), op="index",
-                settings=lambda call: {"dims": call.settings["dims"]}),),
-))
+register(
+    Op(
+        name="index_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("positions",), op="index", settings=lambda call: {"dims": call.settings["dims"]}),
+        ),
+    )
+)
 
-INDEX_PUT = register(Op(
-    name="index_put",
-    kernel=Kernel(numpy=put_numpy, triton=put_triton),
-    grads=(
-        Grad(of=("input",), keeps=("positions",), op="index_clear"),
-        Grad(of=("value",), keeps=("positions",), op="index"),
-    ),
-    samples=put_samples,
-))
+INDEX_PUT = register(
+    Op(
+        name="index_put",
+        kernel=Kernel(numpy=put_numpy, triton=put_triton),
+        grads=(
+            Grad(of=("input",), keeps=("positions",), op="index_clear"),
+            Grad(of=("value",), keeps=("positions",), op="index"),
+        ),
+        samples=put_samples,
+    )
+)
 
-register(Op(
-    name="index_clear",
-    kernel=Kernel(numpy=clear_numpy, triton=clear_triton),
-    grads=(Grad(of=("grad",), keeps=("positions",), op="index_clear"),),
-))
+register(
+    Op(
+        name="index_clear",
+        kernel=Kernel(numpy=clear_numpy, triton=clear_triton),
+        grads=(Grad(of=("grad",), keeps=("positions",), op="index_clear"),),
+    )
+)

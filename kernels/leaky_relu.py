@@ -70,7 +70,12 @@ def samples(rng):
     x = np.array([-10.0, 0.0, 3.0])
     yield Sample("worked", (x,), {"negative_slope": 0.2}, answers=([-2.0, 0.0, 3.0], [0.2, 0.2, 1.0]))
     yield Sample("steep", (x,), {"negative_slope": 2.0}, answers=([-20.0, 0.0, 3.0], [2.0, 2.0, 1.0]))
-    yield Sample("flat", (np.array([np.inf, -3.0, np.nan]),), {"negative_slope": 0.0}, answers=([np.inf, 0.0, np.nan], [1.0, 0.0, 0.0]))
+    yield Sample(
+        "flat",
+        (np.array([np.inf, -3.0, np.nan]),),
+        {"negative_slope": 0.0},
+        answers=([np.inf, 0.0, np.nan], [1.0, 0.0, 0.0]),
+    )
     for shape in [(), (0,), (7,), (3, 1025)]:
         x = rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape)  # stays off the kink at 0
         yield Sample(f"shape {shape}", (x,), {"negative_slope": 0.01})
@@ -82,26 +87,32 @@ def in_place_samples(rng):
     yield Sample("flat", (x,), {"negative_slope": 0.0}, answers=([0.0, 0.0, 3.0], [0.0, 0.0, 1.0]))
 
 
-LEAKY_RELU = register(Op(
-    name="leaky_relu",
-    kernel=elementwise(forward_numpy, _forward),
-    grads=(Grad(of=("input",), keeps=("input",), op="leaky_relu_backward"),),
-    samples=samples,
-    function=leaky_relu,
-    promotion="float",
-))
+LEAKY_RELU = register(
+    Op(
+        name="leaky_relu",
+        kernel=elementwise(forward_numpy, _forward),
+        grads=(Grad(of=("input",), keeps=("input",), op="leaky_relu_backward"),),
+        samples=samples,
+        function=leaky_relu,
+        promotion="float",
+    )
+)
 
-LEAKY_RELU_ = register(Op(
-    name="leaky_relu_",
-    kernel=LEAKY_RELU.kernel,
-    grads=(Grad(of=("input",), keeps=("output",), op="leaky_relu_backward"),),
-    samples=in_place_samples,
-    function=leaky_relu_,
-))
+LEAKY_RELU_ = register(
+    Op(
+        name="leaky_relu_",
+        kernel=LEAKY_RELU.kernel,
+        grads=(Grad(of=("input",), keeps=("output",), op="leaky_relu_backward"),),
+        samples=in_place_samples,
+        function=leaky_relu_,
+    )
+)
 
-register(Op(
-    name="leaky_relu_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=("input",), op="leaky_relu_backward"),),
-    zero=("input",),
-))
+register(
+    Op(
+        name="leaky_relu_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=("input",), op="leaky_relu_backward"),),
+        zero=("input",),
+    )
+)

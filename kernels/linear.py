@@ -53,8 +53,10 @@ def _check(input, weight, bias):
         raise RuntimeError(f"linear: expected input (..., I) and weight (J, I), got {input.shape} and {weight.shape}")
     shape = input.shape[:-1] + weight.shape[:-1]
     if bias is not None and not _broadcasts(bias.shape, shape):
-        raise RuntimeError(f"linear: expected a bias {weight.shape[:-1]}, or one that broadcasts to the output "
-                           f"{shape}, got {bias.shape}")
+        raise RuntimeError(
+            f"linear: expected a bias {weight.shape[:-1]}, or one that broadcasts to the output "
+            f"{shape}, got {bias.shape}"
+        )
 
 
 def _broadcasts(own, shape):
@@ -115,21 +117,37 @@ def samples(rng):
     for shape, out in [((6, 5), 3), ((2, 3, 4), 5), ((0, 3), 2), ((3, 0), 2)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape), rng.normal(size=(out, shape[-1]))), terms=6)
     yield Sample("strided", (rng.normal(size=(4, 3, 2)).transpose(1, 2, 0), rng.normal(size=(4, 5)).T), terms=6)
-    yield Sample("misfit", (np.zeros((2, 3)), np.zeros((4, 2))),
-                 raises=(RuntimeError, "linear: expected input (..., I) and weight (J, I), got (2, 3) and (4, 2)"))
-    yield Sample("bias", (np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(5)),
-                 raises=(RuntimeError, "linear: expected a bias (4,), or one that broadcasts to the output (2, 4), "
-                                       "got (5,)"))
-    yield Sample("bool", (np.zeros((2, 3), bool), np.zeros((4, 3), bool)), dtypes=(),
-                 raises=(RuntimeError, "linear: bool has no product of matrices; use .to() first"))
-    yield Sample("dtypes", (np.zeros((2, 3), np.float32), np.zeros((4, 3))), dtypes=(),
-                 raises=(RuntimeError, "linear: expected one dtype, got input float32, weight float64"))
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), np.zeros((4, 2))),
+        raises=(RuntimeError, "linear: expected input (..., I) and weight (J, I), got (2, 3) and (4, 2)"),
+    )
+    yield Sample(
+        "bias",
+        (np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(5)),
+        raises=(RuntimeError, "linear: expected a bias (4,), or one that broadcasts to the output (2, 4), got (5,)"),
+    )
+    yield Sample(
+        "bool",
+        (np.zeros((2, 3), bool), np.zeros((4, 3), bool)),
+        dtypes=(),
+        raises=(RuntimeError, "linear: bool has no product of matrices; use .to() first"),
+    )
+    yield Sample(
+        "dtypes",
+        (np.zeros((2, 3), np.float32), np.zeros((4, 3))),
+        dtypes=(),
+        raises=(RuntimeError, "linear: expected one dtype, got input float32, weight float64"),
+    )
 
 
 def bias_samples(rng):
     x, w = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])
-    yield Sample("worked", (x, w, np.array([0.5, -1.0])),
-                 answers=([[11.5, 16.0]], [[8.0, 10.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 1.0]))
+    yield Sample(
+        "worked",
+        (x, w, np.array([0.5, -1.0])),
+        answers=([[11.5, 16.0]], [[8.0, 10.0]], [[1.0, 2.0], [1.0, 2.0]], [1.0, 1.0]),
+    )
     for shape, out in [((6, 5), 3), ((2, 3, 4), 5), ((70, 66), 65), ((0, 3), 2), ((3, 0), 2)]:
         arrays = rng.normal(size=shape), rng.normal(size=(out, shape[-1])), rng.normal(size=out)
         yield Sample(f"shape {shape}", arrays, terms=max(shape[0], shape[-1], out))
@@ -140,36 +158,50 @@ def _plain(call):
     return {"transposed": (False, False), "swapped": False}
 
 
-LINEAR = register(Op(
-    name="linear",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(
-        Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
-        Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
-    ),
-    samples=samples,
-    function=linear,
-))
+LINEAR = register(
+    Op(
+        name="linear",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
+            Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
+        ),
+        samples=samples,
+        function=linear,
+    )
+)
 
-LINEAR_BIAS = register(Op(
-    name="linear_bias",
-    kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
-    grads=(
-        Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
-        Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
-        Grad(of=("bias",), keeps=(), op="sum_to", settings=lambda call: {"shape": call.shape("bias")}),
-    ),
-    samples=bias_samples,
-    function=linear,
-))
+LINEAR_BIAS = register(
+    Op(
+        name="linear_bias",
+        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        grads=(
+            Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
+            Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
+            Grad(of=("bias",), keeps=(), op="sum_to", settings=lambda call: {"shape": call.shape("bias")}),
+        ),
+        samples=bias_samples,
+        function=linear,
+    )
+)
 
-register(Op(
-    name="linear_weight_backward",
-    kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("input",), op="matmul_backward",
-             settings=lambda call: {"transposed": (True, False), "swapped": True}),
-        Grad(of=("input",), keeps=("grad",), op="matmul_backward",
-             settings=lambda call: {"transposed": (False, False), "swapped": True}),
-    ),
-))
+register(
+    Op(
+        name="linear_weight_backward",
+        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        grads=(
+            Grad(
+                of=("grad",),
+                keeps=("input",),
+                op="matmul_backward",
+                settings=lambda call: {"transposed": (True, False), "swapped": True},
+            ),
+            Grad(
+                of=("input",),
+                keeps=("grad",),
+                op="matmul_backward",
+                settings=lambda call: {"transposed": (False, False), "swapped": True},
+            ),
+        ),
+    )
+)

@@ -33,8 +33,7 @@ def _log(x):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 0.0, np.inf]),),
-                 answers=([0.0, -np.inf, np.inf], [1.0, np.inf, 0.0]))
+    yield Sample("worked", (np.array([1.0, 0.0, np.inf]),), answers=([0.0, -np.inf, np.inf], [1.0, np.inf, 0.0]))
     yield Sample("negative", (np.array([-1.0]),), answers=([np.nan], [-1.0]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.5, 3.0, shape),))
@@ -42,11 +41,13 @@ def samples(rng):
     yield Sample("integers", (np.array([1]),), answers=([0.0],), dtypes=())
 
 
-LOG = register(Op(
-    name="log",
-    kernel=elementwise(forward_numpy, _log, ufunc=np.log),
-    grads=(Grad(of=("input",), keeps=("input",), op="div"),),
-    samples=samples,
-    function=log,
-    promotion="float",
-))
+LOG = register(
+    Op(
+        name="log",
+        kernel=elementwise(forward_numpy, _log, ufunc=np.log),
+        grads=(Grad(of=("input",), keeps=("input",), op="div"),),
+        samples=samples,
+        function=log,
+        promotion="float",
+    )
+)

@@ -78,45 +78,61 @@ def curvature_triton(grad, arrived, output, *, dim):
 
 def samples(rng):
     x = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
-    yield Sample("worked", (x,), {"dim": (1,)},
-                 answers=(np.log([[0.25, 0.75], [0.5, 0.5]]), [[0.5, -0.5], [0.0, 0.0]]))
-    yield Sample("large", (np.array([1000.0, 0.0, -np.inf]),), {"dim": (0,)},
-                 answers=([0.0, -1000.0, -np.inf], [-2.0, 1.0, 1.0]))
-    yield Sample("undefined", (np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]),), {"dim": (1,)},
-                 answers=(np.full((3, 2), np.nan),))
+    yield Sample("worked", (x,), {"dim": (1,)}, answers=(np.log([[0.25, 0.75], [0.5, 0.5]]), [[0.5, -0.5], [0.0, 0.0]]))
+    yield Sample(
+        "large", (np.array([1000.0, 0.0, -np.inf]),), {"dim": (0,)}, answers=([0.0, -1000.0, -np.inf], [-2.0, 1.0, 1.0])
+    )
+    yield Sample(
+        "undefined",
+        (np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]),),
+        {"dim": (1,)},
+        answers=(np.full((3, 2), np.nan),),
+    )
     yield Sample("rows", (rng.normal(size=(5, 10)),), {"dim": (1,)}, terms=10)
     yield Sample("columns", (rng.normal(size=(37, 5)),), {"dim": (0,)}, terms=37)
     yield Sample("channels", (rng.normal(size=(2, 3, 2, 5)),), {"dim": (1,)}, terms=3)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": ()})
     yield Sample("empty", (rng.normal(size=(3, 0)),), {"dim": (1,)})
-    yield Sample("out of range", (x,), {"dim": -3},
-                 raises=(IndexError, "log_softmax: dim -3 is out of range for 2 dimensions: expected -2 to 1"))
+    yield Sample(
+        "out of range",
+        (x,),
+        {"dim": -3},
+        raises=(IndexError, "log_softmax: dim -3 is out of range for 2 dimensions: expected -2 to 1"),
+    )
     yield Sample("no dim", (x,), {"dim": None}, raises=(TypeError, "log_softmax: expected dim to be an int, got None"))
 
 
-LOG_SOFTMAX = register(Op(
-    name="log_softmax",
-    kernel=Kernel(numpy=forward_numpy, triton=log_forward_triton),
-    grads=(Grad(of=("input",), keeps=("output",), op="log_softmax_backward"),),
-    samples=samples,
-    function=log_softmax,
-))
+LOG_SOFTMAX = register(
+    Op(
+        name="log_softmax",
+        kernel=Kernel(numpy=forward_numpy, triton=log_forward_triton),
+        grads=(Grad(of=("input",), keeps=("output",), op="log_softmax_backward"),),
+        samples=samples,
+        function=log_softmax,
+    )
+)
 
-register(Op(
-    name="log_softmax_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=log_backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("output",), op="log_softmax_transposed"),
-        Grad(of=("output",), keeps=("grad", "output"), op="log_softmax_curvature"),
-    ),
-))
+register(
+    Op(
+        name="log_softmax_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=log_backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("output",), op="log_softmax_transposed"),
+            Grad(of=("output",), keeps=("grad", "output"), op="log_softmax_curvature"),
+        ),
+    )
+)
 
-register(Op(
-    name="log_softmax_transposed",
-    kernel=Kernel(numpy=transposed_numpy, triton=transposed_triton),
-))
+register(
+    Op(
+        name="log_softmax_transposed",
+        kernel=Kernel(numpy=transposed_numpy, triton=transposed_triton),
+    )
+)
 
-register(Op(
-    name="log_softmax_curvature",
-    kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
-))
+register(
+    Op(
+        name="log_softmax_curvature",
+        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+    )
+)

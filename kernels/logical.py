@@ -1,9 +1,9 @@
 """Logic, elementwise: of truth values (anything but 0 is true) with results of bool, and of the bits of integers.
 
-    logical_not  out = input == 0                        bitwise_not  out = ~input
-    logical_and  out = input != 0 and other != 0         bitwise_and  out = input & other
-    logical_or   out = input != 0 or other != 0          bitwise_or   out = input | other
-    logical_xor  out = (input != 0) != (other != 0)      bitwise_xor  out = input ^ other
+logical_not  out = input == 0                        bitwise_not  out = ~input
+logical_and  out = input != 0 and other != 0         bitwise_and  out = input & other
+logical_or   out = input != 0 or other != 0          bitwise_or   out = input | other
+logical_xor  out = (input != 0) != (other != 0)      bitwise_xor  out = input ^ other
 """
 
 import numpy as np
@@ -138,16 +138,20 @@ def _xor(x, y):
 
 def _numpy(ufunc):
     if ufunc.nin == 1:
+
         def logic(input):
             return ufunc(input)
     else:
+
         def logic(input, other):
             return ufunc(input, other)
+
     return logic
 
 
 def _logical_samples(table):
     """Samples from a truth table: the answers for (F, F), (F, T), (T, F), (T, T), or for F and T of one input."""
+
     def samples(rng):
         if len(table) == 2:
             yield Sample("worked", (np.array([0.0, -2.5]),), answers=(table,))
@@ -156,15 +160,17 @@ def _logical_samples(table):
             yield Sample("integers", (np.array([0, 4]),), answers=(table,), dtypes=())
             yield Sample("strided", (rng.integers(0, 2, (5, 4)).T.astype(float),))
             return
-        yield Sample("worked", (np.array([0.0, 0.0, -2.5, 0.5]), np.array([0.0, 3.0, 0.0, 1.0])),
-                     answers=(table,))
-        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])),
-                     answers=([table[:2], table[2:]],), dtypes=())
-        yield Sample("mixed", (np.array([[0], [4]]), np.array([0.0, 0.5])),
-                     answers=([table[:2], table[2:]],), dtypes=())
+        yield Sample("worked", (np.array([0.0, 0.0, -2.5, 0.5]), np.array([0.0, 3.0, 0.0, 1.0])), answers=(table,))
+        yield Sample(
+            "bool", (np.array([[False], [True]]), np.array([False, True])), answers=([table[:2], table[2:]],), dtypes=()
+        )
+        yield Sample(
+            "mixed", (np.array([[0], [4]]), np.array([0.0, 0.5])), answers=([table[:2], table[2:]],), dtypes=()
+        )
         x, y = rng.integers(0, 2, (5, 4)).astype(float), rng.integers(0, 2, (4, 10)).astype(float)
         yield Sample("strided", (x.T, y[:, ::2]))
         yield Sample("empty", (np.zeros((0, 2)), np.zeros(2)))
+
     return samples
 
 
@@ -174,16 +180,26 @@ def _bitwise_samples(name, integers, table):
             yield Sample("worked", (np.array([5, -1]),), answers=(integers,), dtypes=())
             yield Sample("bool", (np.array([False, True]),), answers=(table,), dtypes=())
             yield Sample("bytes", (np.array([0, 254], "u1"),), answers=([255, 1],), dtypes=())
-            yield Sample("floats", (np.ones(1),), dtypes=(),
-                         raises=(TypeError, f"{name}: expected integers or bool, got float64"))
+            yield Sample(
+                "floats",
+                (np.ones(1),),
+                dtypes=(),
+                raises=(TypeError, f"{name}: expected integers or bool, got float64"),
+            )
             return
         yield Sample("worked", (np.array([12, -1]), np.array([10, 6])), answers=(integers,), dtypes=())
         yield Sample("number", (np.array([12, -1], "i1"), 10), dtypes=())
-        yield Sample("bool", (np.array([[False], [True]]), np.array([False, True])),
-                     answers=([table[:2], table[2:]],), dtypes=())
+        yield Sample(
+            "bool", (np.array([[False], [True]]), np.array([False, True])), answers=([table[:2], table[2:]],), dtypes=()
+        )
         yield Sample("mixed", (np.array([12, 3]), np.array([True, True])), dtypes=())
-        yield Sample("floats", (np.ones(1, int), 0.5), dtypes=(),
-                     raises=(RuntimeError, f"{name}: expected integers or bool, got 0.5"))
+        yield Sample(
+            "floats",
+            (np.ones(1, int), 0.5),
+            dtypes=(),
+            raises=(RuntimeError, f"{name}: expected integers or bool, got 0.5"),
+        )
+
     return samples
 
 
@@ -193,14 +209,16 @@ for _function, _ufunc, _scalar, _table in (
     (logical_or, np.logical_or, _logical_or, [False, True, True, True]),
     (logical_xor, np.logical_xor, _logical_xor, [False, True, True, False]),
 ):
-    register(Op(
-        name=_function.__name__,
-        kernel=elementwise(_numpy(_ufunc), _scalar, result=bool),
-        samples=_logical_samples(_table),
-        function=_function,
-        promotion="comparison",
-        zero=("input", "other")[:_ufunc.nin],
-    ))
+    register(
+        Op(
+            name=_function.__name__,
+            kernel=elementwise(_numpy(_ufunc), _scalar, result=bool),
+            samples=_logical_samples(_table),
+            function=_function,
+            promotion="comparison",
+            zero=("input", "other")[: _ufunc.nin],
+        )
+    )
 
 for _function, _ufunc, _scalar, _integers, _table in (
     (bitwise_not, np.invert, _not, [-6, 0], [True, False]),
@@ -208,10 +226,12 @@ for _function, _ufunc, _scalar, _integers, _table in (
     (bitwise_or, np.bitwise_or, _or, [14, -1], [False, True, True, True]),
     (bitwise_xor, np.bitwise_xor, _xor, [6, -7], [False, True, True, False]),
 ):
-    register(Op(
-        name=_function.__name__,
-        kernel=elementwise(_numpy(_ufunc), _scalar),
-        samples=_bitwise_samples(_function.__name__, _integers, _table),
-        function=_function,
-        promotion="arithmetic",
-    ))
+    register(
+        Op(
+            name=_function.__name__,
+            kernel=elementwise(_numpy(_ufunc), _scalar),
+            samples=_bitwise_samples(_function.__name__, _integers, _table),
+            function=_function,
+            promotion="arithmetic",
+        )
+    )

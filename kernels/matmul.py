@@ -33,8 +33,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if not input.ndim or not other.ndim:
         raise RuntimeError(f"matmul: expected operands of at least 1 dimension, got {input.shape} and {other.shape}")
     if input.shape[-1] != other.shape[0 if other.ndim == 1 else -2]:
-        raise RuntimeError(f"matmul: expected (..., M, K) and (..., K, N), got {input.shape} and {other.shape}: "
-                           f"K is {input.shape[-1]} and {other.shape[0 if other.ndim == 1 else -2]}")
+        raise RuntimeError(
+            f"matmul: expected (..., M, K) and (..., K, N), got {input.shape} and {other.shape}: "
+            f"K is {input.shape[-1]} and {other.shape[0 if other.ndim == 1 else -2]}"
+        )
     lead = input.shape[:-1]
     if input.ndim == 2 and other.ndim == 2:
         return apply(MATMUL, input, other)
@@ -48,8 +50,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     try:
         np.broadcast_shapes(input.shape[:-2], other.shape[:-2])
     except ValueError:
-        raise RuntimeError(f"matmul: leading dimensions {input.shape[:-2]} and {other.shape[:-2]} "
-                           "do not broadcast") from None
+        raise RuntimeError(
+            f"matmul: leading dimensions {input.shape[:-2]} and {other.shape[:-2]} do not broadcast"
+        ) from None
     return apply(MATMUL, input, other)
 
 
@@ -136,29 +139,51 @@ def product_row(name, kernel, function, samples):
 
 def samples(rng):
     a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
-    yield Sample("worked", (a, b), answers=(
-        [[19.0, 22.0], [43.0, 50.0]], [[11.0, 15.0], [11.0, 15.0]], [[4.0, 4.0], [6.0, 6.0]]))
+    yield Sample(
+        "worked", (a, b), answers=([[19.0, 22.0], [43.0, 50.0]], [[11.0, 15.0], [11.0, 15.0]], [[4.0, 4.0], [6.0, 6.0]])
+    )
     yield Sample("integers", (np.array([[1, -2]]), np.array([[3], [4]])), answers=([[-5]],), dtypes=())
     narrow = np.array([[100, 100]], np.int8), np.array([[2], [1]], np.int8)
     yield Sample("wraps", narrow, answers=([[44]],), dtypes=())
-    for x, y in [((5, 7), (7, 3)), ((2, 3, 4), (2, 4, 5)), ((3, 1, 2, 4), (5, 4, 3)), ((2, 3), (4, 3, 2)),
-                 ((65, 70), (70, 66))]:
+    for x, y in [
+        ((5, 7), (7, 3)),
+        ((2, 3, 4), (2, 4, 5)),
+        ((3, 1, 2, 4), (5, 4, 3)),
+        ((2, 3), (4, 3, 2)),
+        ((65, 70), (70, 66)),
+    ]:
         yield Sample(f"shapes {x} {y}", (rng.normal(size=x), rng.normal(size=y)), terms=max(x[-1], x[-2], y[-1]) * 4)
     yield Sample("long sum", (rng.normal(size=(2, 1100)), rng.normal(size=(1100, 3))), terms=1100)
     yield Sample("strided", (rng.normal(size=(8, 6))[::-2, ::2], rng.normal(size=(5, 3)).T), terms=5)
     for x, y in [((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 4))]:
         yield Sample(f"empty {x} {y}", (np.zeros(x), np.zeros(y)))
-    yield Sample("misfit", (np.zeros((2, 3)), np.zeros((2, 3))),
-                 raises=(RuntimeError, "matmul: expected (..., M, K) and (..., K, N), got (2, 3) and (2, 3): "
-                                       "K is 3 and 2"))
-    yield Sample("batches", (np.zeros((2, 3, 4)), np.zeros((5, 4, 3))),
-                 raises=(RuntimeError, "matmul: leading dimensions (2,) and (5,) do not broadcast"))
-    yield Sample("0-d", (np.zeros(()), np.zeros((2, 2))),
-                 raises=(RuntimeError, "matmul: expected operands of at least 1 dimension, got () and (2, 2)"))
-    yield Sample("dtypes", (np.zeros((2, 2), np.float32), np.zeros((2, 2))), dtypes=(),
-                 raises=(RuntimeError, "matmul: expected operands of one dtype, got float32 and float64"))
-    yield Sample("bool", (np.zeros((2, 2), bool), np.zeros((2, 2), bool)), dtypes=(),
-                 raises=(RuntimeError, "matmul: bool has no product of matrices; use .to() first"))
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), np.zeros((2, 3))),
+        raises=(RuntimeError, "matmul: expected (..., M, K) and (..., K, N), got (2, 3) and (2, 3): K is 3 and 2"),
+    )
+    yield Sample(
+        "batches",
+        (np.zeros((2, 3, 4)), np.zeros((5, 4, 3))),
+        raises=(RuntimeError, "matmul: leading dimensions (2,) and (5,) do not broadcast"),
+    )
+    yield Sample(
+        "0-d",
+        (np.zeros(()), np.zeros((2, 2))),
+        raises=(RuntimeError, "matmul: expected operands of at least 1 dimension, got () and (2, 2)"),
+    )
+    yield Sample(
+        "dtypes",
+        (np.zeros((2, 2), np.float32), np.zeros((2, 2))),
+        dtypes=(),
+        raises=(RuntimeError, "matmul: expected operands of one dtype, got float32 and float64"),
+    )
+    yield Sample(
+        "bool",
+        (np.zeros((2, 2), bool), np.zeros((2, 2), bool)),
+        dtypes=(),
+        raises=(RuntimeError, "matmul: bool has no product of matrices; use .to() first"),
+    )
 
 
 MATMUL = register(product_row("matmul", Kernel(numpy=product_numpy, triton=product_triton), matmul, samples))
@@ -167,21 +192,31 @@ MATMUL = register(product_row("matmul", Kernel(numpy=product_numpy, triton=produ
 def backward_samples(rng):
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     eye = np.array([[0.0, 1.0], [1.0, 0.0]])
-    yield Sample("worked", (x, eye), {"transposed": (True, False), "swapped": True},
-                 answers=([[2.0, 4.0], [1.0, 3.0]], [[1.0, 1.0], [1.0, 1.0]], [[4.0, 6.0], [4.0, 6.0]]))
+    yield Sample(
+        "worked",
+        (x, eye),
+        {"transposed": (True, False), "swapped": True},
+        answers=([[2.0, 4.0], [1.0, 3.0]], [[1.0, 1.0], [1.0, 1.0]], [[4.0, 6.0], [4.0, 6.0]]),
+    )
     for g, f, swapped in itertools.product((False, True), repeat=3):
         own, other = ((4, 3), (5, 4)) if swapped else ((3, 4), (4, 5))
         grad, factor = own[::-1] if g else own, other[::-1] if f else other
-        yield Sample(f"{g} {f} {swapped}", (rng.normal(size=(2, *grad)), rng.normal(size=factor)),
-                     {"transposed": (g, f), "swapped": swapped}, terms=10)
+        yield Sample(
+            f"{g} {f} {swapped}",
+            (rng.normal(size=(2, *grad)), rng.normal(size=factor)),
+            {"transposed": (g, f), "swapped": swapped},
+            terms=10,
+        )
 
 
-register(Op(
-    name="matmul_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("factor",), op="matmul_backward", settings=_grad_of_grad),
-        Grad(of=("factor",), keeps=("grad",), op="matmul_backward", settings=_grad_of_factor),
-    ),
-    samples=backward_samples,
-))
+register(
+    Op(
+        name="matmul_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("factor",), op="matmul_backward", settings=_grad_of_grad),
+            Grad(of=("factor",), keeps=("grad",), op="matmul_backward", settings=_grad_of_factor),
+        ),
+        samples=backward_samples,
+    )
+)

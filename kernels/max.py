@@ -42,8 +42,9 @@ class MaxAlong(NamedTuple):
     indices: Tensor
 
 
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *,
-        other: Tensor | None = None) -> Tensor | MaxAlong:
+def max(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Tensor | MaxAlong:
     """The greatest element; with ``dim``, ``(values, indices)`` along it; with another tensor, ``maximum`` of the two.
 
     ``dim`` stays with size 1 if ``keepdim``.  Raises IndexError for a dim that is empty or out of range, RuntimeError
@@ -114,8 +115,9 @@ def _ties_numpy(input, output):
 
 def backward_numpy(grad, input, output, *, dim, keepdim):
     tied = _ties_numpy(input, kept_dims(output, dim, keepdim))
-    share = _exact(kept_dims(grad, dim, keepdim)) / np.add.reduce(tied, axis=dim, dtype=accumulator(grad.dtype),
-                                                                  keepdims=True)
+    share = _exact(kept_dims(grad, dim, keepdim)) / np.add.reduce(
+        tied, axis=dim, dtype=accumulator(grad.dtype), keepdims=True
+    )
     return np.where(tied, share.astype(grad.dtype, copy=False), grad.dtype.type(0))
 
 
@@ -124,8 +126,9 @@ def average_numpy(grad, input, output, *, dim, keepdim):
     tied = _ties_numpy(input, kept_dims(output, dim, keepdim))
     kind = accumulator(grad.dtype)
     total = np.add.reduce(np.where(tied, _exact(grad), kind.type(0)), axis=dim, keepdims=keepdim)
-    return np.asarray(total / np.add.reduce(tied, axis=dim, dtype=kind, keepdims=keepdim)).astype(grad.dtype,
-                                                                                                  copy=False)
+    return np.asarray(total / np.add.reduce(tied, axis=dim, dtype=kind, keepdims=keepdim)).astype(
+        grad.dtype, copy=False
+    )
 
 
 @jit
@@ -227,10 +230,27 @@ def first_higher(a, i, b, j):
 
 
 @jit
-def _along(values_ptr, indices_ptr, in_ptr, places_ptr, M, R, per_split, identity, nowhere, kept_shape,
-           kept_strides, shape,
-           strides, COMBINE: tl.constexpr, KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr,
-           BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+def _along(
+    values_ptr,
+    indices_ptr,
+    in_ptr,
+    places_ptr,
+    M,
+    R,
+    per_split,
+    identity,
+    nowhere,
+    kept_shape,
+    kept_strides,
+    shape,
+    strides,
+    COMBINE: tl.constexpr,
+    KEPT_KIND: tl.constexpr,
+    KIND: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # in: M rows of R elements, any strides · places: likewise, their numbers, or None for 0 to R - 1
     # values (None where not asked for), indices (splits, M), row-major
     # one program per BLOCK_M rows and split of R
@@ -280,19 +300,58 @@ def find(input, dims, keepdim, combine, sign, values=True):
     splits = min(cdiv(R, 4 * block_r), cdiv(2 * input.backend.programs, rows)) if R > 8 * block_r else 1
     per_split = cdiv(cdiv(R, splits), block_r) * block_r
     splits = cdiv(R, per_split)
-    firsts = (best, place) if splits == 1 else (
-        empty_like(input, (splits, M), kind), empty_like(input, (splits, M), place.dtype)
+    firsts = (
+        (best, place)
+        if splits == 1
+        else (empty_like(input, (splits, M), kind), empty_like(input, (splits, M), place.dtype))
     )
-    launch(_along, (rows, splits), *firsts, input, None, M, R, per_split, worst, nowhere, kept, kept_steps, columns,
-           steps,
-           COMBINE=combine, KEPT_KIND=kept_kind, KIND=column_kind, AXIS=0 if across else 1, BLOCK_M=block_m,
-           BLOCK_R=block_r)
+    launch(
+        _along,
+        (rows, splits),
+        *firsts,
+        input,
+        None,
+        M,
+        R,
+        per_split,
+        worst,
+        nowhere,
+        kept,
+        kept_steps,
+        columns,
+        steps,
+        COMBINE=combine,
+        KEPT_KIND=kept_kind,
+        KIND=column_kind,
+        AXIS=0 if across else 1,
+        BLOCK_M=block_m,
+        BLOCK_R=block_r,
+    )
     if splits > 1:
         # one program per BLOCK_M rows, (splits, M) folded down its columns
         block_m, block_r = blocks(M, splits, input.backend, across=True)
-        launch(_along, (cdiv(M, block_m), 1), best, place, *firsts, M, splits, splits, worst, nowhere, (M,), (1,),
-               (splits,),
-               (M,), COMBINE=combine, KEPT_KIND="contiguous", KIND="strided", AXIS=0, BLOCK_M=block_m, BLOCK_R=block_r)
+        launch(
+            _along,
+            (cdiv(M, block_m), 1),
+            best,
+            place,
+            *firsts,
+            M,
+            splits,
+            splits,
+            worst,
+            nowhere,
+            (M,),
+            (1,),
+            (splits,),
+            (M,),
+            COMBINE=combine,
+            KEPT_KIND="contiguous",
+            KIND="strided",
+            AXIS=0,
+            BLOCK_M=block_m,
+            BLOCK_R=block_r,
+        )
     return best, place
 
 
@@ -332,10 +391,22 @@ def place_triton(grad, indices, *, dim, keepdim, shape):
     (merged, (grad_steps, index_steps), _), _, _ = rows_and_columns(
         ((grad.shape, grad.strides), (indices.shape, indices.strides)), ()
     )
-    inner = int(np.prod(shape[dim[0] + 1:], dtype=np.int64))
+    inner = int(np.prod(shape[dim[0] + 1 :], dtype=np.int64))
     block = out.backend.block_size(n)
-    launch(_place, (cdiv(n, block),), out, grad, indices, n, inner, shape[dim[0]], merged, grad_steps, index_steps,
-           BLOCK=block)
+    launch(
+        _place,
+        (cdiv(n, block),),
+        out,
+        grad,
+        indices,
+        n,
+        inner,
+        shape[dim[0]],
+        merged,
+        grad_steps,
+        index_steps,
+        BLOCK=block,
+    )
     return out
 
 
@@ -350,8 +421,19 @@ def pick_triton(input, indices, *, dim, keepdim):
     )
     n = out.size
     block = out.backend.block_size(n)
-    launch(_pick, (cdiv(n, block),), out, input, indices, n, input.strides[dim[0]], merged, in_steps, index_steps,
-           BLOCK=block)
+    launch(
+        _pick,
+        (cdiv(n, block),),
+        out,
+        input,
+        indices,
+        n,
+        input.strides[dim[0]],
+        merged,
+        in_steps,
+        index_steps,
+        BLOCK=block,
+    )
     return out if keepdim else out.viewed(lambda a: np.squeeze(a, dim))
 
 
@@ -364,36 +446,76 @@ def apart(rng, shape):
 def samples(rng):
     x = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, 0.0]])
     yield Sample("worked", (x,), {"dim": (0, 1), "keepdim": False}, answers=(3.0, [[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]]))
-    yield Sample("rows", (x,), {"dim": (1,), "keepdim": True},
-                 answers=([[3.0], [2.0]], [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))
-    yield Sample("nan", (np.array([[1.0, np.nan], [-np.inf, -np.inf]]),), {"dim": (1,), "keepdim": False},
-                 answers=([np.nan, -np.inf], [[0.0, 1.0], [0.5, 0.5]]))
-    yield Sample("integers", (np.array([[-3, -4], [-(2**62) - 1, -(2**62)]]),), {"dim": (1,), "keepdim": False},
-                 answers=([-3, -(2**62)],), dtypes=())
-    yield Sample("bool", (np.array([[True, False], [False, False]]),), {"dim": (1,), "keepdim": False},
-                 answers=([True, False],), dtypes=())
+    yield Sample(
+        "rows", (x,), {"dim": (1,), "keepdim": True}, answers=([[3.0], [2.0]], [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    )
+    yield Sample(
+        "nan",
+        (np.array([[1.0, np.nan], [-np.inf, -np.inf]]),),
+        {"dim": (1,), "keepdim": False},
+        answers=([np.nan, -np.inf], [[0.0, 1.0], [0.5, 0.5]]),
+    )
+    yield Sample(
+        "integers",
+        (np.array([[-3, -4], [-(2**62) - 1, -(2**62)]]),),
+        {"dim": (1,), "keepdim": False},
+        answers=([-3, -(2**62)],),
+        dtypes=(),
+    )
+    yield Sample(
+        "bool",
+        (np.array([[True, False], [False, False]]),),
+        {"dim": (1,), "keepdim": False},
+        answers=([True, False],),
+        dtypes=(),
+    )
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
     yield Sample("outer and inner", (apart(rng, (3, 4, 5)),), {"dim": (0, 2), "keepdim": False})
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
-    yield Sample("empty", (np.zeros((0,)),), raises=(RuntimeError,
-                                                     "max: an input of shape (0,) has no elements to choose from"))
-    yield Sample("empty dim", (np.zeros((0, 3)),), {"dim": 0},
-                 raises=(IndexError, "max: dim 0 of the input (0, 3) has no elements to choose from"))
-    yield Sample("out of range", (x,), {"dim": 2},
-                 raises=(IndexError, "max: dim 2 is out of range for 2 dimensions: expected -2 to 1"))
-    yield Sample("several", (x,), {"dim": (0, 1)},
-                 raises=(TypeError, "max: expected dim to be one int, got (0, 1); amax takes several"))
+    yield Sample(
+        "empty", (np.zeros((0,)),), raises=(RuntimeError, "max: an input of shape (0,) has no elements to choose from")
+    )
+    yield Sample(
+        "empty dim",
+        (np.zeros((0, 3)),),
+        {"dim": 0},
+        raises=(IndexError, "max: dim 0 of the input (0, 3) has no elements to choose from"),
+    )
+    yield Sample(
+        "out of range",
+        (x,),
+        {"dim": 2},
+        raises=(IndexError, "max: dim 2 is out of range for 2 dimensions: expected -2 to 1"),
+    )
+    yield Sample(
+        "several",
+        (x,),
+        {"dim": (0, 1)},
+        raises=(TypeError, "max: expected dim to be one int, got (0, 1); amax takes several"),
+    )
 
 
 def along_samples(rng):
     x = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, 0.0]])
-    yield Sample("worked", (x,), {"dim": (1,), "keepdim": False},
-                 answers=([3.0, 2.0], [1, 0], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
-    yield Sample("nan", (np.array([[1.0, np.nan, np.nan], [-np.inf, -np.inf, -np.inf]]),),
-                 {"dim": (1,), "keepdim": True},
-                 answers=([[np.nan], [-np.inf]], [[1], [0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
-    yield Sample("integers", (np.array([[5, 7, 7], [-8, -9, -8]], np.int32),), {"dim": (1,), "keepdim": False},
-                 answers=([7, -8], [1, 0]), dtypes=())
+    yield Sample(
+        "worked",
+        (x,),
+        {"dim": (1,), "keepdim": False},
+        answers=([3.0, 2.0], [1, 0], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+    )
+    yield Sample(
+        "nan",
+        (np.array([[1.0, np.nan, np.nan], [-np.inf, -np.inf, -np.inf]]),),
+        {"dim": (1,), "keepdim": True},
+        answers=([[np.nan], [-np.inf]], [[1], [0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+    )
+    yield Sample(
+        "integers",
+        (np.array([[5, 7, 7], [-8, -9, -8]], np.int32),),
+        {"dim": (1,), "keepdim": False},
+        answers=([7, -8], [1, 0]),
+        dtypes=(),
+    )
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False})
     yield Sample("middle", (apart(rng, (3, 7, 4)).transpose(2, 1, 0),), {"dim": (1,), "keepdim": True})
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
@@ -402,46 +524,58 @@ def along_samples(rng):
 
 _TIES = ("input", "output")
 
-MAX = register(Op(
-    name="max",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=_TIES, op="max_backward"),),
-    samples=samples,
-    function=max,
-))
+MAX = register(
+    Op(
+        name="max",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=_TIES, op="max_backward"),),
+        samples=samples,
+        function=max,
+    )
+)
 
-register(Op(
-    name="max_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=_TIES, op="max_average"),),
-    zero=_TIES,
-))
+register(
+    Op(
+        name="max_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(Grad(of=("grad",), keeps=_TIES, op="max_average"),),
+        zero=_TIES,
+    )
+)
 
-register(Op(
-    name="max_average",
-    kernel=Kernel(numpy=average_numpy, triton=average_triton),
-    grads=(Grad(of=("grad",), keeps=_TIES, op="max_backward"),),
-    zero=_TIES,
-))
+register(
+    Op(
+        name="max_average",
+        kernel=Kernel(numpy=average_numpy, triton=average_triton),
+        grads=(Grad(of=("grad",), keeps=_TIES, op="max_backward"),),
+        zero=_TIES,
+    )
+)
 
-MAX_ALONG = register(Op(
-    name="max_along",
-    kernel=Kernel(numpy=along_numpy, triton=along_triton),
-    outputs=("values", "indices"),
-    grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
-    samples=along_samples,
-))
+MAX_ALONG = register(
+    Op(
+        name="max_along",
+        kernel=Kernel(numpy=along_numpy, triton=along_triton),
+        outputs=("values", "indices"),
+        grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
+        samples=along_samples,
+    )
+)
 
-register(Op(
-    name="place",
-    kernel=Kernel(numpy=place_numpy, triton=place_triton),
-    grads=(Grad(of=("grad",), keeps=("indices",), op="pick", settings=without_shape),),
-    zero=("indices",),
-))
+register(
+    Op(
+        name="place",
+        kernel=Kernel(numpy=place_numpy, triton=place_triton),
+        grads=(Grad(of=("grad",), keeps=("indices",), op="pick", settings=without_shape),),
+        zero=("indices",),
+    )
+)
 
-register(Op(
-    name="pick",
-    kernel=Kernel(numpy=pick_numpy, triton=pick_triton),
-    grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
-    zero=("indices",),
-))
+register(
+    Op(
+        name="pick",
+        kernel=Kernel(numpy=pick_numpy, triton=pick_triton),
+        grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
+        zero=("indices",),
+    )
+)

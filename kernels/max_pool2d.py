@@ -19,9 +19,15 @@ from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.window import place_of
 
 
-def max_pool2d(input: Tensor, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] | None = None,
-               padding: int | tuple[int, int] = 0, dilation: int | tuple[int, int] = 1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+def max_pool2d(
+    input: Tensor,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     """The maximum of each window of ``input`` (N, C, H, W) or (C, H, W), any dtype but bool.
 
     ``stride`` is ``kernel_size`` by default; ``ceil_mode`` keeps a last window that reaches over the border.  With
@@ -66,8 +72,14 @@ def forward_numpy(input, *, kernel_size, stride, padding, dilation, ceil_mode):
         for code, (where, values) in zip(range(len(taps), 0, -1), taps, strict=True):
             np.copyto(number[where], number.dtype.type(code), where=np.isnan(values))
     width = x.shape[-1]
-    steps = np.array([0] + [i * dilation[0] * width + j * dilation[1]
-                            for i in reversed(range(kernel_size[0])) for j in reversed(range(kernel_size[1]))])
+    steps = np.array(
+        [0]
+        + [
+            i * dilation[0] * width + j * dilation[1]
+            for i in reversed(range(kernel_size[0]))
+            for j in reversed(range(kernel_size[1]))
+        ]
+    )
     corner = [np.arange(n) * s - p for n, s, p in zip(size, stride, padding, strict=True)]
     indices = np.take(steps, number)
     indices += corner[0][:, None] * width + corner[1]
@@ -106,9 +118,29 @@ def gather_numpy(input, indices, *, size, kernel_size, stride, padding, dilation
 
 
 @jit
-def _forward(out_ptr, index_ptr, in_ptr, n_out, least, C, H, W, OH, OW, strides, KH: tl.constexpr, KW: tl.constexpr,
-             SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
-             LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _forward(
+    out_ptr,
+    index_ptr,
+    in_ptr,
+    n_out,
+    least,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    strides,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # in (N, C, H, W), any strides · out, index (N, C, OH, OW), row-major or channels-last
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -131,9 +163,30 @@ def _forward(out_ptr, index_ptr, in_ptr, n_out, least, C, H, W, OH, OW, strides,
 
 
 @jit
-def _backward(out_ptr, grad_ptr, index_ptr, n_out, number, C, H, W, OH, OW, grad_strides, index_strides,
-              KH: tl.constexpr, KW: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PH: tl.constexpr,
-              PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _backward(
+    out_ptr,
+    grad_ptr,
+    index_ptr,
+    n_out,
+    number,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    grad_strides,
+    index_strides,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # grad, index (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last
     # one program per BLOCK pixels; each collects from the windows that it lies in, so nothing is added atomically
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -155,8 +208,9 @@ def _backward(out_ptr, grad_ptr, index_ptr, n_out, number, C, H, W, OH, OW, grad
 
 
 @jit
-def _gather(out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_strides, LAST: tl.constexpr,
-            BLOCK: tl.constexpr):
+def _gather(
+    out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+):
     # in (N, C, H, W), index (N, C, OH, OW), any strides · out as index, row-major or channels-last
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -181,9 +235,21 @@ def forward_triton(input, *, kernel_size, stride, padding, dilation, ceil_mode):
     x = window.batched(input)
     block = input.backend.block_size(out.size)
     # one program per BLOCK windows
-    launch(_forward, (cdiv(out.size, block),), out, indices, x, out.size, work.type(_least(work)), *x.shape[1:], *size,
-           x.strides,
-           **_taps(kernel_size, stride, padding, dilation), LAST=window.channels_last(input), BLOCK=block)
+    launch(
+        _forward,
+        (cdiv(out.size, block),),
+        out,
+        indices,
+        x,
+        out.size,
+        work.type(_least(work)),
+        *x.shape[1:],
+        *size,
+        x.strides,
+        **_taps(kernel_size, stride, padding, dilation),
+        LAST=window.channels_last(input),
+        BLOCK=block,
+    )
     return out, indices
 
 
@@ -193,9 +259,23 @@ def backward_triton(grad, indices, *, size, kernel_size, stride, padding, dilati
     g, index = window.batched(grad), window.batched(indices)
     block = grad.backend.block_size(out.size)
     # one program per BLOCK pixels
-    launch(_backward, (cdiv(out.size, block),), out, g, index, out.size, work.type(0), g.shape[1], *size, *g.shape[2:],
-           g.strides,
-           index.strides, **_taps(kernel_size, stride, padding, dilation), LAST=window.channels_last(grad), BLOCK=block)
+    launch(
+        _backward,
+        (cdiv(out.size, block),),
+        out,
+        g,
+        index,
+        out.size,
+        work.type(0),
+        g.shape[1],
+        *size,
+        *g.shape[2:],
+        g.strides,
+        index.strides,
+        **_taps(kernel_size, stride, padding, dilation),
+        LAST=window.channels_last(grad),
+        BLOCK=block,
+    )
     return out
 
 
@@ -204,9 +284,21 @@ def gather_triton(input, indices, *, size, kernel_size, stride, padding, dilatio
     x, index = window.batched(input), window.batched(indices)
     block = input.backend.block_size(out.size)
     # one program per BLOCK windows
-    launch(_gather, (cdiv(out.size, block),), out, x, index, out.size, index.shape[1], size[1], *index.shape[2:],
-           x.strides,
-           index.strides, LAST=window.channels_last(input), BLOCK=block)
+    launch(
+        _gather,
+        (cdiv(out.size, block),),
+        out,
+        x,
+        index,
+        out.size,
+        index.shape[1],
+        size[1],
+        *index.shape[2:],
+        x.strides,
+        index.strides,
+        LAST=window.channels_last(input),
+        BLOCK=block,
+    )
     return out
 
 
@@ -219,34 +311,62 @@ def _settings(kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     def two(v):
         return v if isinstance(v, tuple) else (v, v)
 
-    return {"kernel_size": two(kernel_size), "stride": two(kernel_size if stride is None else stride),
-            "padding": two(padding),
-            "dilation": two(dilation), "ceil_mode": ceil_mode}
+    return {
+        "kernel_size": two(kernel_size),
+        "stride": two(kernel_size if stride is None else stride),
+        "padding": two(padding),
+        "dilation": two(dilation),
+        "ceil_mode": ceil_mode,
+    }
 
 
 def samples(rng):
     x = np.array([[[1.0, 5.0, 2.0], [3.0, 4.0, 6.0], [0.0, 7.0, 6.0]]])
-    yield Sample("worked", (x,), _settings(2, 1),
-                 answers=([[[5.0, 6.0], [7.0, 7.0]]], [[[1, 5], [7, 7]]],
-                          [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 2.0, 0.0]]]))
-    yield Sample("padded", (-x,), _settings(3, 2, 1),
-                 answers=([[[-1.0, -2.0], [0.0, -4.0]]], [[[0, 2], [6, 4]]],
-                          [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]]))
-    yield Sample("ties", (np.ones((1, 1, 2, 4)),), _settings(2),
-                 answers=([[[[1.0, 1.0]]]], [[[[0, 2]]]], [[[[1.0, 0.0, 1.0, 0.0], [0.0] * 4]]]))
+    yield Sample(
+        "worked",
+        (x,),
+        _settings(2, 1),
+        answers=([[[5.0, 6.0], [7.0, 7.0]]], [[[1, 5], [7, 7]]], [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 2.0, 0.0]]]),
+    )
+    yield Sample(
+        "padded",
+        (-x,),
+        _settings(3, 2, 1),
+        answers=(
+            [[[-1.0, -2.0], [0.0, -4.0]]],
+            [[[0, 2], [6, 4]]],
+            [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]],
+        ),
+    )
+    yield Sample(
+        "ties",
+        (np.ones((1, 1, 2, 4)),),
+        _settings(2),
+        answers=([[[[1.0, 1.0]]]], [[[[0, 2]]]], [[[[1.0, 0.0, 1.0, 0.0], [0.0] * 4]]]),
+    )
     nan, low = np.nan, -np.inf
-    yield Sample("not a number", (np.array([[[1.0, nan, 3.0], [nan, 2.0, low], [5.0, low, low]]]),), _settings(2, 1),
-                 answers=([[[nan, nan], [nan, 2.0]]], [[[3, 1], [3, 4]]],
-                          [[[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
-    yield Sample("lowest", (np.full((1, 3, 3), low),), _settings(2, 2, 1, 2),
-                 answers=([[[low] * 2] * 2], [[[4, 4], [4, 4]]], [[[0.0] * 3, [0.0, 4.0, 0.0], [0.0] * 3]]))
-    yield Sample("nothing inside", (np.array([[[3.0]]]),), _settings(2, 1, 1, 2),
-                 answers=([[[low]]], [[[-1]]], [[[0.0]]]))
+    yield Sample(
+        "not a number",
+        (np.array([[[1.0, nan, 3.0], [nan, 2.0, low], [5.0, low, low]]]),),
+        _settings(2, 1),
+        answers=([[[nan, nan], [nan, 2.0]]], [[[3, 1], [3, 4]]], [[[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]),
+    )
+    yield Sample(
+        "lowest",
+        (np.full((1, 3, 3), low),),
+        _settings(2, 2, 1, 2),
+        answers=([[[low] * 2] * 2], [[[4, 4], [4, 4]]], [[[0.0] * 3, [0.0, 4.0, 0.0], [0.0] * 3]]),
+    )
+    yield Sample(
+        "nothing inside", (np.array([[[3.0]]]),), _settings(2, 1, 1, 2), answers=([[[low]]], [[[-1]]], [[[0.0]]])
+    )
     yield Sample("integers", (np.array([[[-9, -7], [-8, -6]]]),), _settings(2), answers=([[[-6]]], [[[3]]]), dtypes=())
     for shape, settings in [
-        ((2, 3, 6, 8), _settings(2)), ((2, 2, 7, 5), _settings(3, 2, 1)),
+        ((2, 3, 6, 8), _settings(2)),
+        ((2, 2, 7, 5), _settings(3, 2, 1)),
         ((1, 2, 9, 8), _settings((2, 3), (3, 1), (1, 0), (2, 1))),
-        ((2, 7, 5), _settings(3, 2, ceil_mode=True)), ((2, 1, 5, 5), _settings(2, 3, ceil_mode=True)),
+        ((2, 7, 5), _settings(3, 2, ceil_mode=True)),
+        ((2, 1, 5, 5), _settings(2, 3, ceil_mode=True)),
         ((0, 2, 4, 4), _settings(2)),
     ]:
         yield Sample(f"shape {shape}", (_distinct(rng, shape),), settings)
@@ -255,28 +375,71 @@ def samples(rng):
     yield Sample("larger", (_distinct(rng, (1, 3, 24, 24)),), _settings(2), dtypes=("float64", "float32"))
 
     image = np.zeros((1, 3, 6, 6))
-    yield Sample("two dimensions", (np.zeros((6, 6)),), {"kernel_size": 2}, raises=(
-        RuntimeError,
-        "max_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)"))
-    yield Sample("too much padding", (image,), {"kernel_size": 3, "padding": 2}, raises=(
-        RuntimeError,
-        "max_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)"))
-    yield Sample("too large", (image,), {"kernel_size": (7, 1)}, raises=(
-        RuntimeError,
-        "max_pool2d: kernel_size (7, 1) with padding (0, 0) and dilation (1, 1) leaves an output of (0, 6) from "
-        "an input of (1, 3, 6, 6)"))
-    yield Sample("no stride", (image,), {"kernel_size": 2, "stride": 0}, raises=(
-        RuntimeError, "max_pool2d: stride must be greater than zero, got (0, 0)"))
-    yield Sample("three sizes", (image,), {"kernel_size": (2, 2, 2)}, raises=(
-        RuntimeError, "max_pool2d: kernel_size must be an int or a tuple of two ints, got (2, 2, 2)"))
-    yield Sample("fraction", (image,), {"kernel_size": 2.5}, raises=(
-        TypeError, "max_pool2d: kernel_size must be an int or a tuple of two ints, got 2.5"))
-    yield Sample("ceil_mode", (image,), {"kernel_size": 2, "ceil_mode": 1}, raises=(
-        TypeError, "max_pool2d: ceil_mode must be a bool, got 1"))
-    yield Sample("return_indices", (image,), {"kernel_size": 2, "return_indices": 1}, raises=(
-        TypeError, "max_pool2d: return_indices must be a bool, got 1"))
-    yield Sample("bool", (np.zeros((1, 2, 2), bool),), {"kernel_size": 2}, dtypes=(), raises=(
-        RuntimeError, "max_pool2d: expected an input of numbers, got bool"))
+    yield Sample(
+        "two dimensions",
+        (np.zeros((6, 6)),),
+        {"kernel_size": 2},
+        raises=(
+            RuntimeError,
+            "max_pool2d: expected an input of shape (N, C, H, W) or (C, H, W), where only N may be 0, got (6, 6)",
+        ),
+    )
+    yield Sample(
+        "too much padding",
+        (image,),
+        {"kernel_size": 3, "padding": 2},
+        raises=(
+            RuntimeError,
+            "max_pool2d: padding must be between 0 and half of kernel_size, got padding (2, 2) with kernel_size (3, 3)",
+        ),
+    )
+    yield Sample(
+        "too large",
+        (image,),
+        {"kernel_size": (7, 1)},
+        raises=(
+            RuntimeError,
+            "max_pool2d: kernel_size (7, 1) with padding (0, 0) and dilation (1, 1) leaves an output of (0, 6) from "
+            "an input of (1, 3, 6, 6)",
+        ),
+    )
+    yield Sample(
+        "no stride",
+        (image,),
+        {"kernel_size": 2, "stride": 0},
+        raises=(RuntimeError, "max_pool2d: stride must be greater than zero, got (0, 0)"),
+    )
+    yield Sample(
+        "three sizes",
+        (image,),
+        {"kernel_size": (2, 2, 2)},
+        raises=(RuntimeError, "max_pool2d: kernel_size must be an int or a tuple of two ints, got (2, 2, 2)"),
+    )
+    yield Sample(
+        "fraction",
+        (image,),
+        {"kernel_size": 2.5},
+        raises=(TypeError, "max_pool2d: kernel_size must be an int or a tuple of two ints, got 2.5"),
+    )
+    yield Sample(
+        "ceil_mode",
+        (image,),
+        {"kernel_size": 2, "ceil_mode": 1},
+        raises=(TypeError, "max_pool2d: ceil_mode must be a bool, got 1"),
+    )
+    yield Sample(
+        "return_indices",
+        (image,),
+        {"kernel_size": 2, "return_indices": 1},
+        raises=(TypeError, "max_pool2d: return_indices must be a bool, got 1"),
+    )
+    yield Sample(
+        "bool",
+        (np.zeros((1, 2, 2), bool),),
+        {"kernel_size": 2},
+        dtypes=(),
+        raises=(RuntimeError, "max_pool2d: expected an input of numbers, got bool"),
+    )
 
 
 def _backwards(call):
@@ -284,25 +447,31 @@ def _backwards(call):
     return {"size": call.shape("input")[-2:], **geometry}
 
 
-MAX_POOL2D = register(Op(
-    name="max_pool2d",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward", settings=_backwards),),
-    samples=samples,
-    function=max_pool2d,
-    outputs=("output", "indices"),
-))
+MAX_POOL2D = register(
+    Op(
+        name="max_pool2d",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward", settings=_backwards),),
+        samples=samples,
+        function=max_pool2d,
+        outputs=("output", "indices"),
+    )
+)
 
-register(Op(
-    name="max_pool2d_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=("indices",), op="max_pool2d_gather"),),
-    zero=("indices",),
-))
+register(
+    Op(
+        name="max_pool2d_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(Grad(of=("grad",), keeps=("indices",), op="max_pool2d_gather"),),
+        zero=("indices",),
+    )
+)
 
-register(Op(
-    name="max_pool2d_gather",  # takes the settings that its own gradient needs
-    kernel=Kernel(numpy=gather_numpy, triton=gather_triton),
-    grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward"),),
-    zero=("indices",),
-))
+register(
+    Op(
+        name="max_pool2d_gather",  # takes the settings that its own gradient needs
+        kernel=Kernel(numpy=gather_numpy, triton=gather_triton),
+        grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward"),),
+        zero=("indices",),
+    )
+)

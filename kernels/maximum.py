@@ -42,32 +42,44 @@ def extremum_samples(answers, not_a_number=(np.nan, np.nan)):
     def samples(rng):
         x, y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0])
         yield Sample("worked", (x, y), answers=answers)
-        yield Sample("not a number", (np.array([np.nan, 1.0]), np.array([1.0, np.nan])),
-                     answers=(not_a_number, [1.0, 1.0], [1.0, 1.0]))
+        yield Sample(
+            "not a number",
+            (np.array([np.nan, 1.0]), np.array([1.0, np.nan])),
+            answers=(not_a_number, [1.0, 1.0], [1.0, 1.0]),
+        )
         for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,)), ((3, 1025), (3, 1025))]:
             yield Sample(f"shapes {a} {b}", (rng.normal(size=a), rng.normal(size=b)))
         yield Sample("strided", (rng.normal(size=(5, 4)).T, rng.normal(size=(4, 10))[:, ::2]))
         yield Sample("integers", (np.array([1, 2, 3]), np.array([2, 2, 2])), answers=(answers[0],), dtypes=())
-        yield Sample("bool", (np.array([True, False]), np.array([False, False])),
-                     answers=([answers[0][0] == 2.0, False],), dtypes=())
+        yield Sample(
+            "bool",
+            (np.array([True, False]), np.array([False, False])),
+            answers=([answers[0][0] == 2.0, False],),
+            dtypes=(),
+        )
+
     return samples
 
 
-MAXIMUM = register(Op(
-    name="maximum",
-    kernel=elementwise(forward_numpy, larger, ufunc=np.maximum),
-    grads=(
-        Grad(of=("input",), keeps=("input", "other"), op="maximum_backward"),
-        Grad(of=("other",), keeps=("other", "input"), op="maximum_backward"),
-    ),
-    samples=extremum_samples(([2.0, 2.0, 3.0], [0.0, 0.5, 1.0], [1.0, 0.5, 0.0])),
-    function=maximum,
-    promotion="arithmetic",
-))
+MAXIMUM = register(
+    Op(
+        name="maximum",
+        kernel=elementwise(forward_numpy, larger, ufunc=np.maximum),
+        grads=(
+            Grad(of=("input",), keeps=("input", "other"), op="maximum_backward"),
+            Grad(of=("other",), keeps=("other", "input"), op="maximum_backward"),
+        ),
+        samples=extremum_samples(([2.0, 2.0, 3.0], [0.0, 0.5, 1.0], [1.0, 0.5, 0.0])),
+        function=maximum,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="maximum_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=("first", "second"), op="maximum_backward"),),
-    zero=("first", "second"),
-))
+register(
+    Op(
+        name="maximum_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=("first", "second"), op="maximum_backward"),),
+        zero=("first", "second"),
+    )
+)

@@ -19,8 +19,9 @@ from ..framework.reduction import dims_of, plus, reduce, spread_over
 from .sum import add_up, with_shape, without_shape
 
 
-def mean(input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = False,
-         dtype: dtypes.dtype | None = None) -> Tensor:
+def mean(
+    input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = False, dtype: dtypes.dtype | None = None
+) -> Tensor:
     """The mean of ``input`` along ``dim`` (one, several, or all dimensions), which stay with size 1 if ``keepdim``.
 
     The result has the input's dtype, or ``dtype``, to which the input is cast first; it must be floating.  Raises
@@ -77,28 +78,40 @@ def samples(rng):
     x = np.array([[1.0, 2.0], [3.0, 5.0]])
     yield Sample("worked", (x,), {"dim": (0,), "keepdim": False}, answers=([2.0, 3.5], [[0.5, 0.5], [0.5, 0.5]]))
     yield Sample("all", (x,), {"dim": (0, 1), "keepdim": True}, answers=([[2.75]], [[0.25, 0.25], [0.25, 0.25]]))
-    yield Sample("of none", (np.zeros((2, 0)),), {"dim": (1,), "keepdim": False},
-                 answers=([np.nan, np.nan], np.zeros((2, 0))))
+    yield Sample(
+        "of none", (np.zeros((2, 0)),), {"dim": (1,), "keepdim": False}, answers=([np.nan, np.nan], np.zeros((2, 0)))
+    )
     yield Sample("rows", (rng.normal(size=(5, 37)),), {"dim": (1,), "keepdim": True}, terms=37)
     yield Sample("outer and inner", (rng.normal(size=(3, 4, 5)),), {"dim": (0, 2), "keepdim": False}, terms=15)
     yield Sample("transposed", (rng.normal(size=(4, 30)).T,), {"dim": (0,), "keepdim": False}, terms=30)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
-    yield Sample("out of range", (x,), {"dim": -3},
-                 raises=(IndexError, "mean: dim -3 is out of range for 2 dimensions: expected -2 to 1"))
-    yield Sample("integers", (np.array([1, 2]),),
-                 raises=(RuntimeError, "mean: expected a floating dtype, got int64; dtype= casts the input first"))
+    yield Sample(
+        "out of range",
+        (x,),
+        {"dim": -3},
+        raises=(IndexError, "mean: dim -3 is out of range for 2 dimensions: expected -2 to 1"),
+    )
+    yield Sample(
+        "integers",
+        (np.array([1, 2]),),
+        raises=(RuntimeError, "mean: expected a floating dtype, got int64; dtype= casts the input first"),
+    )
 
 
-MEAN = register(Op(
-    name="mean",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="mean_backward", settings=with_shape),),
-    samples=samples,
-    function=mean,
-))
+MEAN = register(
+    Op(
+        name="mean",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=(), op="mean_backward", settings=with_shape),),
+        samples=samples,
+        function=mean,
+    )
+)
 
-register(Op(
-    name="mean_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=(), op="mean", settings=without_shape),),
-))
+register(
+    Op(
+        name="mean_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(Grad(of=("grad",), keeps=(), op="mean", settings=without_shape),),
+    )
+)

@@ -27,8 +27,9 @@ class MinAlong(NamedTuple):
     indices: Tensor
 
 
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *,
-        other: Tensor | None = None) -> Tensor | MinAlong:
+def min(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Tensor | MinAlong:
     """The least element; with ``dim``, ``(values, indices)`` along it; with another tensor, ``minimum`` of the two.
 
     ``dim`` stays with size 1 if ``keepdim``.  Raises IndexError for a dim that is empty or out of range, RuntimeError
@@ -86,40 +87,68 @@ def along_triton(input, *, dim, keepdim):
 def samples(rng):
     x = np.array([[1.0, -3.0, -3.0], [2.0, -1.0, 0.0]])
     yield Sample("worked", (x,), {"dim": (0, 1), "keepdim": False}, answers=(-3.0, [[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]]))
-    yield Sample("nan", (np.array([[1.0, np.nan], [np.inf, np.inf]]),), {"dim": (1,), "keepdim": False},
-                 answers=([np.nan, np.inf], [[0.0, 1.0], [0.5, 0.5]]))
-    yield Sample("integers", (np.array([[3, 4], [2**62 + 1, 2**62]]),), {"dim": (1,), "keepdim": False},
-                 answers=([3, 2**62],), dtypes=())
+    yield Sample(
+        "nan",
+        (np.array([[1.0, np.nan], [np.inf, np.inf]]),),
+        {"dim": (1,), "keepdim": False},
+        answers=([np.nan, np.inf], [[0.0, 1.0], [0.5, 0.5]]),
+    )
+    yield Sample(
+        "integers",
+        (np.array([[3, 4], [2**62 + 1, 2**62]]),),
+        {"dim": (1,), "keepdim": False},
+        answers=([3, 2**62],),
+        dtypes=(),
+    )
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
-    yield Sample("empty", (np.zeros((2, 0)),), raises=(RuntimeError,
-                                                       "min: an input of shape (2, 0) has no elements to choose from"))
-    yield Sample("empty dim", (np.zeros((0, 3)),), {"dim": 0},
-                 raises=(IndexError, "min: dim 0 of the input (0, 3) has no elements to choose from"))
+    yield Sample(
+        "empty",
+        (np.zeros((2, 0)),),
+        raises=(RuntimeError, "min: an input of shape (2, 0) has no elements to choose from"),
+    )
+    yield Sample(
+        "empty dim",
+        (np.zeros((0, 3)),),
+        {"dim": 0},
+        raises=(IndexError, "min: dim 0 of the input (0, 3) has no elements to choose from"),
+    )
 
 
 def along_samples(rng):
     x = np.array([[1.0, -3.0, -3.0], [2.0, -1.0, 0.0]])
-    yield Sample("worked", (x,), {"dim": (1,), "keepdim": False},
-                 answers=([-3.0, -1.0], [1, 1], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]))
-    yield Sample("nan", (np.array([[1.0, np.nan, np.nan], [np.inf, np.inf, np.inf]]),), {"dim": (1,), "keepdim": True},
-                 answers=([[np.nan], [np.inf]], [[1], [0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+    yield Sample(
+        "worked",
+        (x,),
+        {"dim": (1,), "keepdim": False},
+        answers=([-3.0, -1.0], [1, 1], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]),
+    )
+    yield Sample(
+        "nan",
+        (np.array([[1.0, np.nan, np.nan], [np.inf, np.inf, np.inf]]),),
+        {"dim": (1,), "keepdim": True},
+        answers=([[np.nan], [np.inf]], [[1], [0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+    )
     yield Sample("columns", (apart(rng, (37, 5)),), {"dim": (0,), "keepdim": False})
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
 
 
-MIN = register(Op(
-    name="min",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=("input", "output"), op="max_backward"),),
-    samples=samples,
-    function=min,
-))
+MIN = register(
+    Op(
+        name="min",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=("input", "output"), op="max_backward"),),
+        samples=samples,
+        function=min,
+    )
+)
 
-MIN_ALONG = register(Op(
-    name="min_along",
-    kernel=Kernel(numpy=along_numpy, triton=along_triton),
-    outputs=("values", "indices"),
-    grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
-    samples=along_samples,
-))
+MIN_ALONG = register(
+    Op(
+        name="min_along",
+        kernel=Kernel(numpy=along_numpy, triton=along_triton),
+        outputs=("values", "indices"),
+        grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
+        samples=along_samples,
+    )
+)

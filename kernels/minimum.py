@@ -29,14 +29,16 @@ def forward_numpy(input, other):
     return np.minimum(input, other)
 
 
-MINIMUM = register(Op(
-    name="minimum",
-    kernel=elementwise(forward_numpy, smaller, ufunc=np.minimum),
-    grads=(  # the gradient of maximum with the operands exchanged
-        Grad(of=("input",), keeps=("other", "input"), op="maximum_backward"),
-        Grad(of=("other",), keeps=("input", "other"), op="maximum_backward"),
-    ),
-    samples=extremum_samples(([1.0, 2.0, 2.0], [1.0, 0.5, 0.0], [0.0, 0.5, 1.0])),
-    function=minimum,
-    promotion="arithmetic",
-))
+MINIMUM = register(
+    Op(
+        name="minimum",
+        kernel=elementwise(forward_numpy, smaller, ufunc=np.minimum),
+        grads=(  # the gradient of maximum with the operands exchanged
+            Grad(of=("input",), keeps=("other", "input"), op="maximum_backward"),
+            Grad(of=("other",), keeps=("input", "other"), op="maximum_backward"),
+        ),
+        samples=extremum_samples(([1.0, 2.0, 2.0], [1.0, 0.5, 0.0], [0.0, 0.5, 1.0])),
+        function=minimum,
+        promotion="arithmetic",
+    )
+)

@@ -69,8 +69,15 @@ def reduced_triton(function, input, target, reduction):
     if reduction == "none":
         return run(function, (input, target), ())
     shape = np.broadcast_shapes(input.shape, target.shape)
-    return reduce((input, target), tuple(range(len(shape))), False, plus, 0, map=function,
-                  factor=reciprocal(prod(shape), reduction))
+    return reduce(
+        (input, target),
+        tuple(range(len(shape))),
+        False,
+        plus,
+        0,
+        map=function,
+        factor=reciprocal(prod(shape), reduction),
+    )
 
 
 def backward_numpy(grad, input, target, *, scale):
@@ -112,52 +119,83 @@ def samples(rng):
     x, t = np.array([1.0, 2.0, -1.0, 0.0]), np.array([1.0, 4.0, 1.0, 1.0])
     yield Sample("mean", (x, t), {"reduction": "mean"}, answers=(2.25, [0.0, -1.0, -1.0, -0.5], [0.0, 1.0, 1.0, 0.5]))
     yield Sample("sum", (x, t), {"reduction": "sum"}, answers=(9.0, [0.0, -4.0, -4.0, -2.0], [0.0, 4.0, 4.0, 2.0]))
-    yield Sample("none", (x, t), {"reduction": "none"},
-                 answers=([0.0, 4.0, 4.0, 1.0], [0.0, -4.0, -4.0, -2.0], [0.0, 4.0, 4.0, 2.0]))
-    yield Sample("of nothing", (np.zeros((0, 2)), np.zeros((0, 2))), {"reduction": "mean"},
-                 answers=(np.nan, np.zeros((0, 2)), np.zeros((0, 2))))
+    yield Sample(
+        "none",
+        (x, t),
+        {"reduction": "none"},
+        answers=([0.0, 4.0, 4.0, 1.0], [0.0, -4.0, -4.0, -2.0], [0.0, 4.0, 4.0, 2.0]),
+    )
+    yield Sample(
+        "of nothing",
+        (np.zeros((0, 2)), np.zeros((0, 2))),
+        {"reduction": "mean"},
+        answers=(np.nan, np.zeros((0, 2)), np.zeros((0, 2))),
+    )
     for reduction in REDUCTIONS:
-        yield Sample(f"{reduction} of many", (rng.normal(size=(17, 9)), rng.normal(size=(17, 9))),
-                     {"reduction": reduction}, terms=153)
+        yield Sample(
+            f"{reduction} of many",
+            (rng.normal(size=(17, 9)), rng.normal(size=(17, 9))),
+            {"reduction": reduction},
+            terms=153,
+        )
     yield Sample("broadcast", (rng.normal(size=(7, 1)), rng.normal(size=(1, 5))), {"reduction": "mean"}, terms=35)
     yield Sample("row", (rng.normal(size=(7, 5)), rng.normal(size=(5,))), {"reduction": "none"}, terms=7)
     yield Sample("0-d", (rng.normal(size=()), rng.normal(size=())), {"reduction": "mean"})
     yield Sample("transposed", (rng.normal(size=(4, 6)).T, rng.normal(size=(6, 4))), {"reduction": "sum"}, terms=24)
-    yield Sample("another reduction", (x, t), {"reduction": "average"},
-                 raises=(ValueError, "mse_loss: expected reduction to be one of none, mean, sum, got 'average'"))
-    yield Sample("integers", (np.array([1]), np.array([2])),
-                 raises=(RuntimeError, "mse_loss: expected floating tensors, got int64 and int64"))
-    yield Sample("misfit", (np.zeros((2, 3)), np.zeros((2,))), raises=(
-        RuntimeError, "mse_loss: shapes (2, 3) and (2,) do not broadcast: at dimension -1 they have sizes 3 and 2"))
+    yield Sample(
+        "another reduction",
+        (x, t),
+        {"reduction": "average"},
+        raises=(ValueError, "mse_loss: expected reduction to be one of none, mean, sum, got 'average'"),
+    )
+    yield Sample(
+        "integers",
+        (np.array([1]), np.array([2])),
+        raises=(RuntimeError, "mse_loss: expected floating tensors, got int64 and int64"),
+    )
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), np.zeros((2,))),
+        raises=(
+            RuntimeError,
+            "mse_loss: shapes (2, 3) and (2,) do not broadcast: at dimension -1 they have sizes 3 and 2",
+        ),
+    )
 
 
-MSE_LOSS = register(Op(
-    name="mse_loss",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(
-        Grad(of=("input",), keeps=("input", "target"), op="mse_loss_backward", settings=_twice),
-        Grad(of=("target",), keeps=("target", "input"), op="mse_loss_backward", settings=_twice),
-    ),
-    samples=samples,
-    function=mse_loss,
-    promotion="arithmetic",
-))
+MSE_LOSS = register(
+    Op(
+        name="mse_loss",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(
+            Grad(of=("input",), keeps=("input", "target"), op="mse_loss_backward", settings=_twice),
+            Grad(of=("target",), keeps=("target", "input"), op="mse_loss_backward", settings=_twice),
+        ),
+        samples=samples,
+        function=mse_loss,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="mse_loss_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("input", "target"), op="mse_loss_backward"),
-        Grad(of=("input",), keeps=("grad",), op="scaled_product"),
-        Grad(of=("target",), keeps=("grad",), op="scaled_product", settings=negated),
-    ),
-))
+register(
+    Op(
+        name="mse_loss_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("input", "target"), op="mse_loss_backward"),
+            Grad(of=("input",), keeps=("grad",), op="scaled_product"),
+            Grad(of=("target",), keeps=("grad",), op="scaled_product", settings=negated),
+        ),
+    )
+)
 
-register(Op(
-    name="scaled_product",
-    kernel=elementwise(scaled_product_numpy, _scaled_product),
-    grads=(
-        Grad(of=("input",), keeps=("other",), op="scaled_product"),
-        Grad(of=("other",), keeps=("input",), op="scaled_product"),
-    ),
-))
+register(
+    Op(
+        name="scaled_product",
+        kernel=elementwise(scaled_product_numpy, _scaled_product),
+        grads=(
+            Grad(of=("input",), keeps=("other",), op="scaled_product"),
+            Grad(of=("other",), keeps=("input",), op="scaled_product"),
+        ),
+    )
+)

@@ -1,8 +1,8 @@
 """Product of two arrays, elementwise.
 
-    out        = input * other
-    grad_input = grad * other
-    grad_other = grad * input
+out        = input * other
+grad_input = grad * other
+grad_other = grad * input
 """
 
 import numpy as np
@@ -45,11 +45,13 @@ def samples(rng):
     yield Sample("bool", (np.array([True, False]), np.array([True, True])), answers=([True, False],), dtypes=())
 
 
-MUL = register(Op(
-    name="mul",
-    kernel=elementwise(forward_numpy, _product, ufunc=np.multiply),
-    grads=(Grad(of=("input",), keeps=("other",), op="mul"), Grad(of=("other",), keeps=("input",), op="mul")),
-    samples=samples,
-    function=mul,
-    promotion="arithmetic",
-))
+MUL = register(
+    Op(
+        name="mul",
+        kernel=elementwise(forward_numpy, _product, ufunc=np.multiply),
+        grads=(Grad(of=("input",), keeps=("other",), op="mul"), Grad(of=("other",), keeps=("input",), op="mul")),
+        samples=samples,
+        function=mul,
+        promotion="arithmetic",
+    )
+)

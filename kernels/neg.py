@@ -1,7 +1,7 @@
 """Negation, elementwise.
 
-    out        = -input
-    grad_input = -grad
+out        = -input
+grad_input = -grad
 """
 
 import numpy as np
@@ -40,14 +40,19 @@ def samples(rng):
     yield Sample("strided", (rng.normal(size=(4, 6))[:, ::2].T,))
     yield Sample("integers", (np.array([3, -4]),), answers=([-3, 4],), dtypes=())
     yield Sample("bytes", (np.array([1, 0], np.uint8),), answers=([255, 0],), dtypes=())
-    yield Sample("bool", (np.array([True]),),
-                 raises=(RuntimeError, "neg: expected numbers, got bool; use logical_not to invert a mask"))
+    yield Sample(
+        "bool",
+        (np.array([True]),),
+        raises=(RuntimeError, "neg: expected numbers, got bool; use logical_not to invert a mask"),
+    )
 
 
-NEG = register(Op(
-    name="neg",
-    kernel=elementwise(forward_numpy, _negative, ufunc=np.negative),
-    grads=(Grad(of=("input",), keeps=(), op="neg"),),
-    samples=samples,
-    function=neg,
-))
+NEG = register(
+    Op(
+        name="neg",
+        kernel=elementwise(forward_numpy, _negative, ufunc=np.negative),
+        grads=(Grad(of=("input",), keeps=(), op="neg"),),
+        samples=samples,
+        function=neg,
+    )
+)

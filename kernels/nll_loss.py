@@ -25,8 +25,9 @@ from .softmax import common, rescaled, wide
 _FINISH = 1024  # partial sums that are folded at a time
 
 
-def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
-             reduction: str = "mean") -> Tensor:
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
     """The mean (or "sum", or with "none" each) of ``-input[i, target[i]]``.
 
     input (N, C), (C,) or (N, C, d1, ...), floating log-probabilities; target (N,), () or (N, d1, ...), int64 classes,
@@ -99,7 +100,7 @@ def check_classes(name, input, target, weight, ignore_index, reduction):
 def result_dims(shape):
     """The shape without its classes."""
     at = class_dim(len(shape))
-    return shape[:at] + shape[at + 1:]
+    return shape[:at] + shape[at + 1 :]
 
 
 # -- NumPy -------------------------------------------------------------------------------------------------------------
@@ -154,10 +155,30 @@ def again_numpy(input, target, count, *, ignore_index, reduction):
 
 
 @jit
-def _rows(out_ptr, counts_ptr, lse_ptr, in_ptr, target_ptr, M, C, low, ignore_index, smoothing, kept_shape,
-          kept_strides,
-          target_strides, shape, strides, LOGITS: tl.constexpr, EACH: tl.constexpr, KEPT_KIND: tl.constexpr,
-          KIND: tl.constexpr, AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):
+def _rows(
+    out_ptr,
+    counts_ptr,
+    lse_ptr,
+    in_ptr,
+    target_ptr,
+    M,
+    C,
+    low,
+    ignore_index,
+    smoothing,
+    kept_shape,
+    kept_strides,
+    target_strides,
+    shape,
+    strides,
+    LOGITS: tl.constexpr,
+    EACH: tl.constexpr,
+    KEPT_KIND: tl.constexpr,
+    KIND: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
     # in: M rows of C classes, any strides · target: M, any strides · lse (M,), for LOGITS
     # out: the M losses if EACH, else a sum for each program · counts: how many losses it is of
     # one program per BLOCK_M rows, BLOCK_C of their classes at a time
@@ -238,12 +259,35 @@ def loss_triton(input, target, ignore_index, reduction, logits, smoothing=0.0):
     P = cdiv(M, block_m)
     sums = out if each else empty_like(input, (P,), accumulator(input.dtype))
     counts = empty_like(input, (P,), count.dtype)
-    launch(_rows, (P,), sums, counts, lse, input, target, M, C, number(float("-inf")), np.int64(ignore_index),
-           number(smoothing) if smoothing else None, kept, kept_steps[0], kept_steps[1], columns, steps[0],
-           LOGITS=logits, EACH=each, KEPT_KIND=kept_kind, KIND=kind, AXIS=0 if across else 1, BLOCK_M=block_m,
-           BLOCK_C=block_c)
-    launch(_finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=reduction == "mean",
-           BLOCK=_FINISH)
+    launch(
+        _rows,
+        (P,),
+        sums,
+        counts,
+        lse,
+        input,
+        target,
+        M,
+        C,
+        number(float("-inf")),
+        np.int64(ignore_index),
+        number(smoothing) if smoothing else None,
+        kept,
+        kept_steps[0],
+        kept_steps[1],
+        columns,
+        steps[0],
+        LOGITS=logits,
+        EACH=each,
+        KEPT_KIND=kept_kind,
+        KIND=kind,
+        AXIS=0 if across else 1,
+        BLOCK_M=block_m,
+        BLOCK_C=block_c,
+    )
+    launch(
+        _finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=reduction == "mean", BLOCK=_FINISH
+    )
     return out, count, lse
 
 
@@ -256,11 +300,33 @@ def again_triton(input, target, count, *, ignore_index, reduction):
 
 
 @jit
-def _backward(out_ptr, grad_ptr, in_ptr, lse_ptr, target_ptr, count_ptr, M, C, low, ignore_index, smoothing, kept_shape,
-              kept_strides, grad_strides, target_strides, out_kept_strides, shape, strides, out_strides,
-              LOGITS: tl.constexpr,
-              KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr, BLOCK_M: tl.constexpr,
-              BLOCK_C: tl.constexpr):
+def _backward(
+    out_ptr,
+    grad_ptr,
+    in_ptr,
+    lse_ptr,
+    target_ptr,
+    count_ptr,
+    M,
+    C,
+    low,
+    ignore_index,
+    smoothing,
+    kept_shape,
+    kept_strides,
+    grad_strides,
+    target_strides,
+    out_kept_strides,
+    shape,
+    strides,
+    out_strides,
+    LOGITS: tl.constexpr,
+    KEPT_KIND: tl.constexpr,
+    KIND: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
     # in, out: M rows of C classes, any strides (in, lse (M,) for LOGITS) · target, grad (None for ones): M, any strides
     # count (): what the gradients are divided by, or None
     # one program per BLOCK_M rows and BLOCK_C of their classes
@@ -278,8 +344,9 @@ def _backward(out_ptr, grad_ptr, in_ptr, lse_ptr, target_ptr, count_ptr, M, C, l
     hit = tl.expand_dims(target, AXIS) == tl.expand_dims(c, 1 - AXIS)
     if LOGITS:
         at = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, kept_strides), AXIS)
-        x = widen(tl.load(in_ptr + (at + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)), mask=mask,
-                          other=0.0))
+        x = widen(
+            tl.load(in_ptr + (at + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0)
+        )
         lse = tl.load(lse_ptr + m, mask=m < M, other=0.0)
         p = tl.exp(x - tl.expand_dims(lse, AXIS))
         if smoothing is not None:
@@ -290,7 +357,8 @@ def _backward(out_ptr, grad_ptr, in_ptr, lse_ptr, target_ptr, count_ptr, M, C, l
     else:
         out = tl.where(hit, -tl.expand_dims(each, AXIS), 0.0)
     to = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, out_kept_strides), AXIS) + tl.expand_dims(
-        row_offset(c, KIND, shape, out_strides), 1 - AXIS)
+        row_offset(c, KIND, shape, out_strides), 1 - AXIS
+    )
     tl.store(out_ptr + to, out.to(out_ptr.dtype.element_ty), mask=mask)
 
 
@@ -308,12 +376,35 @@ def gradient_triton(grad, input, lse, target, count, shape, ignore_index, reduct
     (kept, kept_steps, kept_kind), (columns, steps, kind), across = rows_of((*arrays, tall), target, (at,))
     M, C = lse.size if input is not None else target.size, shape[at]
     block_m, block_c = blocks(M, C, out.backend, across=across)
-    launch(_backward, (cdiv(M, block_m), cdiv(C, block_c)), out, grad, input, lse, target,
-           count if reduction == "mean" else None, M, C, number(0), np.int64(ignore_index),
-           number(smoothing) if smoothing else None,
-           kept, kept_steps[0], kept_steps[-2], kept_steps[-1], kept_steps[len(arrays) - 1], columns, steps[0],
-           steps[len(arrays) - 1], LOGITS=input is not None, KEPT_KIND=kept_kind, KIND=kind, AXIS=0 if across else 1,
-           BLOCK_M=block_m, BLOCK_C=block_c)
+    launch(
+        _backward,
+        (cdiv(M, block_m), cdiv(C, block_c)),
+        out,
+        grad,
+        input,
+        lse,
+        target,
+        count if reduction == "mean" else None,
+        M,
+        C,
+        number(0),
+        np.int64(ignore_index),
+        number(smoothing) if smoothing else None,
+        kept,
+        kept_steps[0],
+        kept_steps[-2],
+        kept_steps[-1],
+        kept_steps[len(arrays) - 1],
+        columns,
+        steps[0],
+        steps[len(arrays) - 1],
+        LOGITS=input is not None,
+        KEPT_KIND=kept_kind,
+        KIND=kind,
+        AXIS=0 if across else 1,
+        BLOCK_M=block_m,
+        BLOCK_C=block_c,
+    )
     return out
 
 
@@ -334,17 +425,32 @@ def samples(rng):
     x = np.array([[-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0], [-7.0, -8.0, -9.0]])
     t = np.array([2, 0, 7])
     plain = {"ignore_index": -100, "reduction": "mean"}
-    yield Sample("mean", (x, t), {"ignore_index": 7, "reduction": "mean"},
-                 answers=(3.5, 2, [[0.0, 0.0, -0.5], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-    yield Sample("sum", (x, t), {"ignore_index": 7, "reduction": "sum"},
-                 answers=(7.0, 2, [[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-    yield Sample("none", (x, t), {"ignore_index": 7, "reduction": "none"},
-                 answers=([3.0, 4.0, 0.0], 2, [[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    yield Sample(
+        "mean",
+        (x, t),
+        {"ignore_index": 7, "reduction": "mean"},
+        answers=(3.5, 2, [[0.0, 0.0, -0.5], [-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]),
+    )
+    yield Sample(
+        "sum",
+        (x, t),
+        {"ignore_index": 7, "reduction": "sum"},
+        answers=(7.0, 2, [[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
+    )
+    yield Sample(
+        "none",
+        (x, t),
+        {"ignore_index": 7, "reduction": "none"},
+        answers=([3.0, 4.0, 0.0], 2, [[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
+    )
     yield Sample("all ignored", (x, np.full(3, -100)), plain, answers=(np.nan, 0, np.zeros((3, 3))))
     yield Sample("one", (np.array([-1.0, -2.0]), np.array(1)), plain, answers=(2.0, 1, [0.0, -1.0]))
     yield Sample("planes", (rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))), plain, terms=40)
-    yield Sample("planes, each", (rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))),
-                 {"ignore_index": 1, "reduction": "none"})
+    yield Sample(
+        "planes, each",
+        (rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))),
+        {"ignore_index": 1, "reduction": "none"},
+    )
     yield Sample("many", (rng.normal(size=(130, 10)), rng.integers(0, 10, 130)), plain, terms=130)
     yield Sample("empty", (np.zeros((0, 3)), np.zeros(0, np.int64)), plain, answers=(np.nan, 0, np.zeros((0, 3))))
     yield from error_samples("nll_loss", x)
@@ -353,33 +459,49 @@ def samples(rng):
 def error_samples(name, x):
     """What is wrong with arguments, the same for each loss with classes; x (3, 3)."""
     t = np.array([0, 1, 2])
-    yield Sample("batch sizes", (x, t[:2]), raises=(
-        ValueError, f"{name}: expected target of shape (3,) for an input (3, 3), got (2,)"))
-    yield Sample("dtype of target", (x, t.astype(np.int32)), raises=(
-        RuntimeError, f"{name}: expected a target of int64 classes, got int32"))
-    yield Sample("another reduction", (x, t), {"reduction": "max"}, raises=(
-        ValueError, f"{name}: expected reduction to be one of none, mean, sum, got 'max'"))
+    yield Sample(
+        "batch sizes",
+        (x, t[:2]),
+        raises=(ValueError, f"{name}: expected target of shape (3,) for an input (3, 3), got (2,)"),
+    )
+    yield Sample(
+        "dtype of target",
+        (x, t.astype(np.int32)),
+        raises=(RuntimeError, f"{name}: expected a target of int64 classes, got int32"),
+    )
+    yield Sample(
+        "another reduction",
+        (x, t),
+        {"reduction": "max"},
+        raises=(ValueError, f"{name}: expected reduction to be one of none, mean, sum, got 'max'"),
+    )
 
 
-NLL_LOSS = register(Op(
-    name="nll_loss",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    outputs=("output", "count"),
-    grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
-    samples=samples,
-    function=nll_loss,
-))
+NLL_LOSS = register(
+    Op(
+        name="nll_loss",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        outputs=("output", "count"),
+        grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
+        samples=samples,
+        function=nll_loss,
+    )
+)
 
-register(Op(
-    name="nll_loss_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(Grad(of=("grad",), keeps=("target", "count"), op="nll_loss_again", settings=_without_shape),),
-    zero=("target", "count"),
-))
+register(
+    Op(
+        name="nll_loss_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(Grad(of=("grad",), keeps=("target", "count"), op="nll_loss_again", settings=_without_shape),),
+        zero=("target", "count"),
+    )
+)
 
-register(Op(
-    name="nll_loss_again",
-    kernel=Kernel(numpy=again_numpy, triton=again_triton),
-    grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
-    zero=("target", "count"),
-))
+register(
+    Op(
+        name="nll_loss_again",
+        kernel=Kernel(numpy=again_numpy, triton=again_triton),
+        grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
+        zero=("target", "count"),
+    )
+)

@@ -1,7 +1,7 @@
 """The dimensions in another order: a view.
 
-    out[i_dims[0], i_dims[1], ...] = input[i_0, i_1, ...]
-    grad_input                     = grad with its dimensions put back
+out[i_dims[0], i_dims[1], ...] = input[i_0, i_1, ...]
+grad_input                     = grad with its dimensions put back
 """
 
 from typing import Any
@@ -86,25 +86,35 @@ def _back(call):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([[1.0, 2.0, 3.0]]),), {"dims": (1, 0)},
-                 answers=([[1.0], [2.0], [3.0]], [[1.0, 1.0, 1.0]]))
+    yield Sample(
+        "worked", (np.array([[1.0, 2.0, 3.0]]),), {"dims": (1, 0)}, answers=([[1.0], [2.0], [3.0]], [[1.0, 1.0, 1.0]])
+    )
     yield Sample("three", (rng.normal(size=(2, 3, 4)),), {"dims": (2, 0, 1)})
     yield Sample("five", (rng.normal(size=(2, 1, 3, 2, 2)),), {"dims": (4, 2, 0, 1, 3)})
     yield Sample("0-d", (rng.normal(size=()),), {"dims": ()})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"dims": (1, 0)})
-    yield Sample("too few", (np.zeros((2, 3)), 0),
-                 raises=(RuntimeError, "permute: 1 dimensions are named in (0,), the input has 2"))
-    yield Sample("twice", (np.zeros((2, 3)), 1, -1),
-                 raises=(RuntimeError, "permute: dimension 1 is named twice in (1, -1)"))
-    yield Sample("no such", (np.zeros((2, 3)), 0, 2),
-                 raises=(IndexError, "permute: dimension 2 is out of range for a tensor of 2 dimensions"))
+    yield Sample(
+        "too few",
+        (np.zeros((2, 3)), 0),
+        raises=(RuntimeError, "permute: 1 dimensions are named in (0,), the input has 2"),
+    )
+    yield Sample(
+        "twice", (np.zeros((2, 3)), 1, -1), raises=(RuntimeError, "permute: dimension 1 is named twice in (1, -1)")
+    )
+    yield Sample(
+        "no such",
+        (np.zeros((2, 3)), 0, 2),
+        raises=(IndexError, "permute: dimension 2 is out of range for a tensor of 2 dimensions"),
+    )
 
 
-PERMUTE = register(Op(
-    name="permute",
-    kernel=Kernel(numpy=forward, triton=forward),
-    grads=(Grad(of=("input",), keeps=(), op="permute", settings=_back),),
-    samples=samples,
-    function=permute,
-    view=True,
-))
+PERMUTE = register(
+    Op(
+        name="permute",
+        kernel=Kernel(numpy=forward, triton=forward),
+        grads=(Grad(of=("input",), keeps=(), op="permute", settings=_back),),
+        samples=samples,
+        function=permute,
+        view=True,
+    )
+)

@@ -186,12 +186,21 @@ def backward_input_triton(grad, input, exponent):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([2.0, 4.0]), np.array([3.0, 0.5])),
-                 answers=([8.0, 2.0], [12.0, 0.25], [8 * np.log(2.0), 2 * np.log(4.0)]))
-    yield Sample("at zero", (np.zeros(4), np.array([0.0, 1.0, 2.0, -1.0])),
-                 answers=([1.0, 0.0, 0.0, np.inf], [0.0, 1.0, 0.0, -np.inf], [0.0, 0.0, 0.0, -np.inf]))
-    yield Sample("negative", (np.array([-2.0, -2.0, -2.0]), np.array([3.0, -1.0, 0.0])),
-                 answers=([-8.0, -0.5, 1.0], [12.0, -0.25, 0.0], [np.nan, np.nan, np.nan]))
+    yield Sample(
+        "worked",
+        (np.array([2.0, 4.0]), np.array([3.0, 0.5])),
+        answers=([8.0, 2.0], [12.0, 0.25], [8 * np.log(2.0), 2 * np.log(4.0)]),
+    )
+    yield Sample(
+        "at zero",
+        (np.zeros(4), np.array([0.0, 1.0, 2.0, -1.0])),
+        answers=([1.0, 0.0, 0.0, np.inf], [0.0, 1.0, 0.0, -np.inf], [0.0, 0.0, 0.0, -np.inf]),
+    )
+    yield Sample(
+        "negative",
+        (np.array([-2.0, -2.0, -2.0]), np.array([3.0, -1.0, 0.0])),
+        answers=([-8.0, -0.5, 1.0], [12.0, -0.25, 0.0], [np.nan, np.nan, np.nan]),
+    )
     yield Sample("square", (np.array([0.0, -3.0]), 2), answers=([0.0, 9.0], [0.0, -6.0]))
     yield Sample("number 0", (np.array([0.0, -3.0]), 0), answers=([1.0, 1.0], [0.0, 0.0]))
     yield Sample("base 0", (0.0, np.array([0.0, 2.0])), answers=([1.0, 0.0], [0.0, 0.0]))
@@ -201,63 +210,76 @@ def samples(rng):
     for a, b in [((), ()), ((3, 4), (4,)), ((3, 1), (1, 5)), ((0, 3), (3,))]:
         yield Sample(f"shapes {a} {b}", (rng.uniform(0.5, 2.0, a), rng.uniform(-2.0, 3.0, b)))
     yield Sample("strided", (rng.uniform(0.5, 2.0, (5, 4)).T, rng.uniform(-2.0, 3.0, (4, 10))[:, ::2]))
-    yield Sample("integers", (np.array([3, -2, 0, 7]), np.array([4, 5, 0, 1])),
-                 answers=([81, -32, 1, 7],), dtypes=())
-    yield Sample("negative exponents", (np.array([0, 1, -1, -1, 2], "i1"), np.array([-1, -2, -3, -2, -1], "i1")),
-                 answers=([0, 1, -1, 1, 0],), dtypes=())
-    yield Sample("bytes", (np.array([2, 255, 3], "u1"), np.array([7, 1, 2], "u1")),
-                 answers=([128, 255, 9],), dtypes=())
-    yield Sample("number to integers", (3, np.array([39, 0, -1])),
-                 answers=([4052555153018976267, 1, 0],), dtypes=())
-    yield Sample("negative number", (np.array([2]), -1), raises=(
-        RuntimeError, "pow: expected a floating tensor or an exponent >= 0, got int64 and -1"))
+    yield Sample("integers", (np.array([3, -2, 0, 7]), np.array([4, 5, 0, 1])), answers=([81, -32, 1, 7],), dtypes=())
+    yield Sample(
+        "negative exponents",
+        (np.array([0, 1, -1, -1, 2], "i1"), np.array([-1, -2, -3, -2, -1], "i1")),
+        answers=([0, 1, -1, 1, 0],),
+        dtypes=(),
+    )
+    yield Sample("bytes", (np.array([2, 255, 3], "u1"), np.array([7, 1, 2], "u1")), answers=([128, 255, 9],), dtypes=())
+    yield Sample("number to integers", (3, np.array([39, 0, -1])), answers=([4052555153018976267, 1, 0],), dtypes=())
+    yield Sample(
+        "negative number",
+        (np.array([2]), -1),
+        raises=(RuntimeError, "pow: expected a floating tensor or an exponent >= 0, got int64 and -1"),
+    )
 
 
-POW = register(Op(
-    name="pow",
-    kernel=Kernel(numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
-    grads=(
-        Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
-        Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
-    ),
-    samples=samples,
-    function=pow,
-    promotion="arithmetic",
-))
+POW = register(
+    Op(
+        name="pow",
+        kernel=Kernel(numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
+        grads=(
+            Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
+            Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
+        ),
+        samples=samples,
+        function=pow,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="pow_backward_input",
-    kernel=Kernel(numpy=_BACKWARD_INPUT.numpy, triton=backward_input_triton, scalar=_backward_input,
-                  wide=backward_input_numpy),
-    grads=(
-        Grad(of=("grad",), keeps=("input", "exponent"), op="pow_backward_input"),
-        Grad(of=("input",), keeps=("grad", "input", "exponent"), op="pow_second_input"),
-        Grad(of=("exponent",), keeps=("grad", "input", "exponent"), op="pow_second_mixed"),
-    ),
-))
+register(
+    Op(
+        name="pow_backward_input",
+        kernel=Kernel(
+            numpy=_BACKWARD_INPUT.numpy, triton=backward_input_triton, scalar=_backward_input, wide=backward_input_numpy
+        ),
+        grads=(
+            Grad(of=("grad",), keeps=("input", "exponent"), op="pow_backward_input"),
+            Grad(of=("input",), keeps=("grad", "input", "exponent"), op="pow_second_input"),
+            Grad(of=("exponent",), keeps=("grad", "input", "exponent"), op="pow_second_mixed"),
+        ),
+    )
+)
 
-register(Op(
-    name="pow_backward_exponent",
-    kernel=elementwise(backward_exponent_numpy, _backward_exponent),
-    grads=(
-        Grad(of=("grad",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
-        Grad(of=("input",), keeps=("grad", "input", "exponent"), op="pow_second_mixed"),
-        Grad(of=("exponent",), keeps=("grad", "input", "exponent"), op="pow_second_exponent"),
-    ),
-    # the output depends on input and exponent only, and these count that dependence
-    zero=("output",),
-))
+register(
+    Op(
+        name="pow_backward_exponent",
+        kernel=elementwise(backward_exponent_numpy, _backward_exponent),
+        grads=(
+            Grad(of=("grad",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
+            Grad(of=("input",), keeps=("grad", "input", "exponent"), op="pow_second_mixed"),
+            Grad(of=("exponent",), keeps=("grad", "input", "exponent"), op="pow_second_exponent"),
+        ),
+        # the output depends on input and exponent only, and these count that dependence
+        zero=("output",),
+    )
+)
 
 for _name, _numpy, _scalar in (
     ("pow_second_input", second_input_numpy, _second_input),
     ("pow_second_mixed", second_mixed_numpy, _second_mixed),
     ("pow_second_exponent", second_exponent_numpy, _second_exponent),
 ):
-    register(Op(
-        name=_name,
-        kernel=elementwise(_numpy, _scalar),
-        grads=(
-            Grad(of=("grad",), keeps=("scale", "input", "exponent"), op=_name),
-            Grad(of=("scale",), keeps=("grad", "input", "exponent"), op=_name),
-        ),
-    ))
+    register(
+        Op(
+            name=_name,
+            kernel=elementwise(_numpy, _scalar),
+            grads=(
+                Grad(of=("grad",), keeps=("scale", "input", "exponent"), op=_name),
+                Grad(of=("scale",), keeps=("grad", "input", "exponent"), op=_name),
+            ),
+        )
+    )

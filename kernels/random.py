@@ -85,8 +85,14 @@ def _integer(name: str, what: str, value: Any) -> int:
 # New tensors
 
 
-def rand(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-         device: Device = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *shape: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Numbers evenly spread in [0, 1), of the default dtype unless told otherwise.
 
     Raises RuntimeError for a negative size or a dtype that is not floating, TypeError where no size is given.
@@ -98,8 +104,14 @@ def rand(*shape: Any, size: Any = None, generator: Generator | None = None, dtyp
     return _made(random.uniform(dims, _kind(dtype), _where(device), key_of("rand", generator)), requires_grad)
 
 
-def randn(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: DType | None = None,
-          device: Device = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Numbers normally distributed about 0 with variance 1, of the default dtype unless told otherwise.
 
     Raises RuntimeError for a negative size or a dtype that is not floating, TypeError where no size is given.
@@ -117,8 +129,14 @@ def _like(input: Tensor, dtype: Any, device: Device) -> tuple[DType, devices.dev
     return kind, input.device if device is None else devices.device(device)
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Device = None,
-              requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """As ``rand``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> rand_like(Tensor([[1.0, 2.0]])).shape
@@ -128,8 +146,14 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DType
     return _made(random.uniform(input.shape, kind, where, key_of("rand_like", generator)), requires_grad)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Device = None,
-               requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """As ``randn``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> randn_like(Tensor([[1.0, 2.0]])).shape
@@ -139,8 +163,16 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTyp
     return _made(random.normal(input.shape, kind, where, key_of("randn_like", generator)), requires_grad)
 
 
-def randint(low: Any = None, high: Any = None, size: Any = None, *, generator: Generator | None = None,
-            dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def randint(
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Integers evenly spread in [low, high), int64 unless told otherwise; ``randint(high, size)`` begins at 0.
 
     Raises RuntimeError where the range is empty or does not fit the dtype, TypeError for a bound that is no integer.
@@ -161,8 +193,16 @@ def randint(low: Any = None, high: Any = None, size: Any = None, *, generator: G
     return _made(random.randint(dims, first, last, kind, _where(device), key_of("randint", generator)), requires_grad)
 
 
-def randint_like(input: Tensor, low: Any = None, high: Any = None, *, generator: Generator | None = None,
-                 dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def randint_like(
+    input: Tensor,
+    low: Any = None,
+    high: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """As ``randint``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
 
     >>> randint_like(Tensor([1.0, 2.0]), 5, 6).tolist()
@@ -177,8 +217,14 @@ def randint_like(input: Tensor, low: Any = None, high: Any = None, *, generator:
     return _made(random.randint(input.shape, first, last, kind, where, key), requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Device = None,
-             requires_grad: bool = False) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The numbers from 0 to n - 1 in random order, int64 unless told otherwise.
 
     Raises RuntimeError where n is negative or the dtype cannot count that far.
@@ -191,9 +237,16 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None 
     return _made(random.randperm(count, kind, _where(device), key_of("randperm", generator)), requires_grad)
 
 
-def normal(mean: Tensor | float = 0.0, std: Tensor | float = 1.0, size: Any = None, *,
-           generator: Generator | None = None, dtype: DType | None = None, device: Device = None,
-           requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Tensor | float = 0.0,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers of this mean and standard deviation: two numbers and a size, or tensors, which broadcast.
 
     The result has no history.  Raises RuntimeError for a negative std (read from the device where it is a tensor),
@@ -304,8 +357,9 @@ def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | No
     return apply_(EXPONENTIAL, input, rate=rate, key=key_of("exponential_", generator))
 
 
-def random_(input: Tensor, from_: int | None = None, to: int | None = None, *,
-            generator: Generator | None = None) -> Tensor:
+def random_(
+    input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
     """Fill ``input`` with integers and return it: ``random_(from, to)`` in [from, to), ``random_(to)`` in [0, to).
 
     Without bounds these are all the dtype's integers from 0 that it holds exactly.  Raises RuntimeError where the range
@@ -413,17 +467,26 @@ _UNIFORMS = [int(bits, 16) / 2**53 for bits in ("1c2d38b1acc4fd", "13601b7b178af
 def uniform_samples(rng):
     settings = {"low": 0.0, "high": 1.0, "key": _FIRST}
     yield Sample("worked", (np.zeros(2),), settings, answers=(_UNIFORMS, [0.0, 0.0]))
-    yield Sample("elsewhere", (np.zeros((2, 1)).T,), {**settings, "low": -2.0, "high": 2.0},
-                 answers=([[4 * u - 2 for u in _UNIFORMS]], [[0.0, 0.0]]))
+    yield Sample(
+        "elsewhere",
+        (np.zeros((2, 1)).T,),
+        {**settings, "low": -2.0, "high": 2.0},
+        answers=([[4 * u - 2 for u in _UNIFORMS]], [[0.0, 0.0]]),
+    )
     yield from _shapes(settings)
-    yield Sample("order", (np.zeros(2),), {"from_": 3.0, "to": 1.0},
-                 raises=(RuntimeError, "uniform: expected low <= high, got low=3.0 and high=1.0"))
-    yield Sample("integers", (np.zeros(2, np.int64),), {},
-                 raises=(RuntimeError, "uniform: expected a floating dtype, got int64"))
-    yield Sample("bound", (np.zeros(2),), {"to": "one"},
-                 raises=(TypeError, "uniform_: expected a number to, got str"))
-    yield Sample("generator", (np.zeros(2),), {"generator": 3},
-                 raises=(TypeError, "uniform_: expected a Generator, got int"))
+    yield Sample(
+        "order",
+        (np.zeros(2),),
+        {"from_": 3.0, "to": 1.0},
+        raises=(RuntimeError, "uniform: expected low <= high, got low=3.0 and high=1.0"),
+    )
+    yield Sample(
+        "integers", (np.zeros(2, np.int64),), {}, raises=(RuntimeError, "uniform: expected a floating dtype, got int64")
+    )
+    yield Sample("bound", (np.zeros(2),), {"to": "one"}, raises=(TypeError, "uniform_: expected a number to, got str"))
+    yield Sample(
+        "generator", (np.zeros(2),), {"generator": 3}, raises=(TypeError, "uniform_: expected a Generator, got int")
+    )
 
 
 def _shapes(settings):
@@ -435,65 +498,82 @@ def normal_samples(rng):
     settings = {"mean": 2.0, "std": 0.0, "key": _FIRST}
     yield Sample("worked", (np.zeros(2),), settings, answers=([2.0, 2.0], [0.0, 0.0]))
     yield from _shapes({"mean": 1.0, "std": 2.0})
-    yield Sample("spread", (np.zeros(2),), {"std": -1.0},
-                 raises=(RuntimeError, "normal: expected std >= 0, got -1.0"))
-    yield Sample("integers", (np.zeros(2, np.int64),), {},
-                 raises=(RuntimeError, "normal: expected a floating dtype, got int64"))
+    yield Sample("spread", (np.zeros(2),), {"std": -1.0}, raises=(RuntimeError, "normal: expected std >= 0, got -1.0"))
+    yield Sample(
+        "integers", (np.zeros(2, np.int64),), {}, raises=(RuntimeError, "normal: expected a floating dtype, got int64")
+    )
 
 
 def exponential_samples(rng):
     halves = [(int(bits, 16) + 0.5) / 2**53 for bits in ("1c2d38b1acc4fd", "13601b7b178af5")]
-    yield Sample("worked", (np.zeros(2),), {"rate": 2.0, "key": _FIRST},
-                 answers=([-np.log(u) / 2 for u in halves], [0.0, 0.0]))
+    yield Sample(
+        "worked", (np.zeros(2),), {"rate": 2.0, "key": _FIRST}, answers=([-np.log(u) / 2 for u in halves], [0.0, 0.0])
+    )
     yield from _shapes({"rate": 0.5})
-    yield Sample("rate", (np.zeros(2),), {"lambd": 0},
-                 raises=(RuntimeError, "exponential: expected rate > 0, got 0.0"))
+    yield Sample("rate", (np.zeros(2),), {"lambd": 0}, raises=(RuntimeError, "exponential: expected rate > 0, got 0.0"))
 
 
 def random_samples(rng):
     settings = {"low": -3, "high": 7, "key": _FIRST}
     words = [0xE169C58D6627E8D5, 0x9B00DBD8BC57AC4C]
     yield Sample("worked", (np.zeros(2),), settings, answers=([w * 10 // 2**64 - 3 for w in words], [0.0, 0.0]))
-    yield Sample("integers", (np.zeros(2, np.int64),), settings,
-                 answers=([w * 10 // 2**64 - 3 for w in words],), dtypes=())
+    yield Sample(
+        "integers", (np.zeros(2, np.int64),), settings, answers=([w * 10 // 2**64 - 3 for w in words],), dtypes=()
+    )
     yield from _shapes(settings)
-    yield Sample("empty range", (np.zeros(2),), {"to": 0},
-                 raises=(RuntimeError, "randint: expected low < high, got low=0 and high=0"))
-    yield Sample("too wide", (np.zeros(2, np.uint8),), {"to": 257},
-                 raises=(RuntimeError, "randint: uint8 holds integers from 0 to 255, got low=0 and high=257"))
-    yield Sample("no integer", (np.zeros(2),), {"to": 1.5},
-                 raises=(TypeError, "random_: expected an integer to, got float"))
+    yield Sample(
+        "empty range",
+        (np.zeros(2),),
+        {"to": 0},
+        raises=(RuntimeError, "randint: expected low < high, got low=0 and high=0"),
+    )
+    yield Sample(
+        "too wide",
+        (np.zeros(2, np.uint8),),
+        {"to": 257},
+        raises=(RuntimeError, "randint: uint8 holds integers from 0 to 255, got low=0 and high=257"),
+    )
+    yield Sample(
+        "no integer", (np.zeros(2),), {"to": 1.5}, raises=(TypeError, "random_: expected an integer to, got float")
+    )
 
 
 def bernoulli_samples(rng):
-    yield Sample("worked", (np.array([0.5, 0.5, 0.75, 1.0]),), {"key": _FIRST},
-                 answers=([1.0, 0.0, 1.0, 1.0], [0.0] * 4))
+    yield Sample(
+        "worked", (np.array([0.5, 0.5, 0.75, 1.0]),), {"key": _FIRST}, answers=([1.0, 0.0, 1.0, 1.0], [0.0] * 4)
+    )
     yield Sample("edges", (np.array([1.0, 0.0] * 8),), {"key": _FIRST}, answers=([1.0, 0.0] * 8, [0.0] * 16))
     for shape in [(), (0,), (7,), (33, 40)]:
         yield Sample(f"shape {shape}", (rng.integers(1, 255, shape) / 256,), {"key": Key(7, 2**63)})  # in every dtype
     yield Sample("transposed", (rng.integers(1, 255, (5, 6)).T / 256,), {"key": Key(7, 2**63)})
-    yield Sample("integers", (np.ones(2, np.int64),), {},
-                 raises=(RuntimeError, "bernoulli: expected floating probabilities, got int64"))
-    yield Sample("share", (np.zeros(2),), {"p": 1.5},
-                 raises=(RuntimeError, "bernoulli: expected p in [0, 1], got 1.5"))
+    yield Sample(
+        "integers",
+        (np.ones(2, np.int64),),
+        {},
+        raises=(RuntimeError, "bernoulli: expected floating probabilities, got int64"),
+    )
+    yield Sample("share", (np.zeros(2),), {"p": 1.5}, raises=(RuntimeError, "bernoulli: expected p in [0, 1], got 1.5"))
 
 
 def bernoulli_fill_samples(rng):
     yield Sample("worked", (np.zeros(4),), {"p": 0.75, "key": _FIRST}, answers=([1.0, 0.0, 1.0, 1.0], [0.0] * 4))
     yield Sample("integers", (np.zeros(4, np.int64),), {"p": 0.75, "key": _FIRST}, answers=([1, 0, 1, 1],), dtypes=())
     yield from _shapes({"p": 0.3})
-    yield Sample("share", (np.zeros(2),), {"p": -0.5},
-                 raises=(RuntimeError, "bernoulli: expected p in [0, 1], got -0.5"))
+    yield Sample(
+        "share", (np.zeros(2),), {"p": -0.5}, raises=(RuntimeError, "bernoulli: expected p in [0, 1], got -0.5")
+    )
 
 
 def _row(name, numpy, triton, samples, function):
-    return register(Op(
-        name=name,
-        kernel=Kernel(numpy=numpy, triton=triton),
-        grads=(Grad(of=("input",), keeps=(), op="random_backward", settings=_no_settings),),
-        samples=samples,
-        function=function,
-    ))
+    return register(
+        Op(
+            name=name,
+            kernel=Kernel(numpy=numpy, triton=triton),
+            grads=(Grad(of=("input",), keeps=(), op="random_backward", settings=_no_settings),),
+            samples=samples,
+            function=function,
+        )
+    )
 
 
 UNIFORM = _row("uniform", uniform_fill, uniform_fill, uniform_samples, uniform_)
@@ -503,8 +583,10 @@ RANDOM = _row("random", random_fill, random_fill, random_samples, random_)
 BERNOULLI = _row("bernoulli", bernoulli_numpy, bernoulli_triton, bernoulli_samples, bernoulli)
 BERNOULLI_FILL = _row("bernoulli_fill", bernoulli_fill, bernoulli_fill, bernoulli_fill_samples, bernoulli_)
 
-register(Op(
-    name="random_backward",
-    kernel=Kernel(numpy=no_gradient, triton=no_gradient),
-    zero=("grad",),
-))
+register(
+    Op(
+        name="random_backward",
+        kernel=Kernel(numpy=no_gradient, triton=no_gradient),
+        zero=("grad",),
+    )
+)

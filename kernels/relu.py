@@ -47,8 +47,9 @@ def _backward(grad, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([-1.0, 0.0, 2.0, np.inf]),),
-                 answers=([0.0, 0.0, 2.0, np.inf], [0.0, 0.0, 1.0, 1.0]))
+    yield Sample(
+        "worked", (np.array([-1.0, 0.0, 2.0, np.inf]),), answers=([0.0, 0.0, 2.0, np.inf], [0.0, 0.0, 1.0, 1.0])
+    )
     yield Sample("not a number", (np.array([np.nan]),), answers=([np.nan], [1.0]))
     for shape in [(), (0, 2), (7,), (3, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape),))  # off the kink
@@ -57,18 +58,22 @@ def samples(rng):
     yield Sample("bool", (np.array([True]),), raises=(RuntimeError, "relu: expected numbers, got bool"))
 
 
-RELU = register(Op(
-    name="relu",
-    kernel=elementwise(forward_numpy, _relu),
-    grads=(Grad(of=("input",), keeps=("output",), op="relu_backward"),),
-    samples=samples,
-    function=relu,
-))
+RELU = register(
+    Op(
+        name="relu",
+        kernel=elementwise(forward_numpy, _relu),
+        grads=(Grad(of=("input",), keeps=("output",), op="relu_backward"),),
+        samples=samples,
+        function=relu,
+    )
+)
 
-register(Op(
-    name="relu_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=("output",), op="relu_backward"),),
-    zero=("output",),
-    outputs=("result",),
-))
+register(
+    Op(
+        name="relu_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=("output",), op="relu_backward"),),
+        zero=("output",),
+        outputs=("result",),
+    )
+)

@@ -131,47 +131,73 @@ def forward(input, *, shape):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)},
-                 answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
-    yield Sample("transposed", (np.array([[1.0, 2.0], [3.0, 4.0]]).T,), {"shape": (4,)},
-                 answers=([1.0, 3.0, 2.0, 4.0], [[1.0, 1.0], [1.0, 1.0]]))
+    yield Sample(
+        "worked",
+        (np.array([1.0, 2.0, 3.0, 4.0]),),
+        {"shape": (2, 2)},
+        answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]),
+    )
+    yield Sample(
+        "transposed",
+        (np.array([[1.0, 2.0], [3.0, 4.0]]).T,),
+        {"shape": (4,)},
+        answers=([1.0, 3.0, 2.0, 4.0], [[1.0, 1.0], [1.0, 1.0]]),
+    )
     yield Sample("copied", (rng.normal(size=(3, 4, 5)).transpose(2, 0, 1),), {"shape": (6, 10)})
     yield Sample("0-d", (rng.normal(size=()),), {"shape": (1, 1)})
     yield Sample("to 0-d", (rng.normal(size=(1, 1)),), {"shape": ()})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"shape": (2, 0)})
-    yield Sample("misfit", (np.zeros((2, 3)), (4, 2)),
-                 raises=(RuntimeError, "reshape: shape (4, 2) has 8 elements, the input has 6"))
-    yield Sample("unknown twice", (np.zeros((2, 3)), (-1, -1)),
-                 raises=(RuntimeError, "reshape: only one size can be -1, got (-1, -1)"))
-    yield Sample("indivisible", (np.zeros((2, 3)), (4, -1)),
-                 raises=(RuntimeError, "reshape: shape (4, -1) does not divide the input's 6 elements"))
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)), (4, 2)),
+        raises=(RuntimeError, "reshape: shape (4, 2) has 8 elements, the input has 6"),
+    )
+    yield Sample(
+        "unknown twice",
+        (np.zeros((2, 3)), (-1, -1)),
+        raises=(RuntimeError, "reshape: only one size can be -1, got (-1, -1)"),
+    )
+    yield Sample(
+        "indivisible",
+        (np.zeros((2, 3)), (4, -1)),
+        raises=(RuntimeError, "reshape: shape (4, -1) does not divide the input's 6 elements"),
+    )
 
 
 def view_samples(rng):
-    yield Sample("worked", (np.array([1.0, 2.0, 3.0, 4.0]),), {"shape": (2, 2)},
-                 answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]))
+    yield Sample(
+        "worked",
+        (np.array([1.0, 2.0, 3.0, 4.0]),),
+        {"shape": (2, 2)},
+        answers=([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0, 1.0, 1.0]),
+    )
     yield Sample("split", (rng.normal(size=(6, 4)).T,), {"shape": (2, 2, 1, 6)})
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"shape": (2, 0)})
-    yield Sample("misfit", (np.zeros((2, 3)), 4),
-                 raises=(RuntimeError, "view: shape (4,) has 4 elements, the input has 6"))
+    yield Sample(
+        "misfit", (np.zeros((2, 3)), 4), raises=(RuntimeError, "view: shape (4,) has 4 elements, the input has 6")
+    )
 
 
 _GRADS = (Grad(of=("input",), keeps=(), op="reshape", settings=lambda call: {"shape": call.shape("input")}),)
 
-RESHAPE = register(Op(
-    name="reshape",
-    kernel=Kernel(numpy=forward, triton=forward),
-    grads=_GRADS,
-    samples=samples,
-    function=reshape,
-    view=True,
-))
+RESHAPE = register(
+    Op(
+        name="reshape",
+        kernel=Kernel(numpy=forward, triton=forward),
+        grads=_GRADS,
+        samples=samples,
+        function=reshape,
+        view=True,
+    )
+)
 
-VIEW = register(Op(
-    name="view",
-    kernel=Kernel(numpy=forward_view, triton=forward_view),
-    grads=_GRADS,
-    samples=view_samples,
-    function=view,
-    view=True,
-))
+VIEW = register(
+    Op(
+        name="view",
+        kernel=Kernel(numpy=forward_view, triton=forward_view),
+        grads=_GRADS,
+        samples=view_samples,
+        function=view,
+        view=True,
+    )
+)

@@ -81,7 +81,9 @@ def _go_on_nesterov(param, buffer, grad, lr, decay, sign, momentum, undamped):
     return param - lr * (g + momentum * buffer), buffer
 
 
-def forward_triton(params, grads, momentum_buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize, first):
+def forward_triton(
+    params, grads, momentum_buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize, first
+):
     settings = (lr, weight_decay, -1.0 if maximize else 1.0)
     if not momentum_buffers:
         step_group(_plain, (params, grads), settings, writes=1)
@@ -95,7 +97,15 @@ def forward_triton(params, grads, momentum_buffers, *, lr, momentum, dampening, 
 
 
 def samples(rng):
-    plain = {"lr": 0.5, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False, "first": True}
+    plain = {
+        "lr": 0.5,
+        "momentum": 0.0,
+        "dampening": 0.0,
+        "weight_decay": 0.0,
+        "nesterov": False,
+        "maximize": False,
+        "first": True,
+    }
     one = lambda x: (np.array([x]),)  # noqa: E731
     yield Sample("worked", (one(3.0), one(2.0), ()), plain, answers=([2.0],))
     yield Sample("worked, maximize", (one(3.0), one(2.0), ()), {**plain, "maximize": True}, answers=([4.0],))
@@ -103,28 +113,42 @@ def samples(rng):
     heavy = {**plain, "momentum": 0.5, "dampening": 0.75}
     # two steps by hand, gradients 2 and 4: the buffer is 2, then 0.5 * 2 + 0.25 * 4 = 2
     yield Sample("worked, first step", (one(3.0), one(2.0), one(9.0)), heavy, answers=([2.0], [2.0]))
-    yield Sample("worked, second step", (one(2.0), one(4.0), one(2.0)), {**heavy, "first": False}, answers=([1.0], [2.0]))
+    yield Sample(
+        "worked, second step", (one(2.0), one(4.0), one(2.0)), {**heavy, "first": False}, answers=([1.0], [2.0])
+    )
     # with nesterov: 2 + 0.5 * 2 = 3, then the buffer is 0.5 * 2 + 4 = 5 and the direction 4 + 0.5 * 5 = 6.5
     ahead = {**heavy, "dampening": 0.0, "nesterov": True}
     yield Sample("worked, nesterov first", (one(3.0), one(2.0), one(9.0)), ahead, answers=([1.5], [2.0]))
-    yield Sample("worked, nesterov second", (one(1.5), one(4.0), one(2.0)), {**ahead, "first": False}, answers=([-1.75], [5.0]))
+    yield Sample(
+        "worked, nesterov second", (one(1.5), one(4.0), one(2.0)), {**ahead, "first": False}, answers=([-1.75], [5.0])
+    )
     shapes = [(3, 4), (0,), (), (1,), (1500,), (2, 1, 3)]
     usual = {**heavy, "lr": 0.1, "weight_decay": 0.01, "first": False}
-    for name, settings in [("group", usual), ("group without momentum", {**usual, "momentum": 0.0}),
-                           ("group, nesterov and maximize", {**usual, "dampening": 0.0, "nesterov": True, "maximize": True})]:
+    for name, settings in [
+        ("group", usual),
+        ("group without momentum", {**usual, "momentum": 0.0}),
+        ("group, nesterov and maximize", {**usual, "dampening": 0.0, "nesterov": True, "maximize": True}),
+    ]:
         drawn = [tuple(np.asarray(rng.normal(size=s)) for s in shapes) for _ in range(3)]
         yield Sample(name, (*drawn[:2], drawn[2] if settings["momentum"] else ()), settings, terms=4)
-    yield Sample("strided parameter", ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.ones((4, 3)),)), usual, terms=4)
+    yield Sample(
+        "strided parameter",
+        ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.ones((4, 3)),)),
+        usual,
+        terms=4,
+    )
     many = [tuple(rng.normal(size=(70, 2))) for _ in range(3)]
     yield Sample("more than one launch", tuple(many), usual, terms=4, dtypes=("float32",))
 
 
-SGD_STEP = register(Op(
-    name="sgd_step",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    samples=samples,
-    outputs=(),
-    differentiable=0,
-    zero=("params", "grads", "momentum_buffers"),  # there is no output to differentiate
-    writes=("params", "momentum_buffers"),
-))
+SGD_STEP = register(
+    Op(
+        name="sgd_step",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        samples=samples,
+        outputs=(),
+        differentiable=0,
+        zero=("params", "grads", "momentum_buffers"),  # there is no output to differentiate
+        writes=("params", "momentum_buffers"),
+    )
+)

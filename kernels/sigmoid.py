@@ -55,8 +55,11 @@ def _second(grad, scale, y):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([0.0, np.log(4.0), -np.inf, np.inf]),),
-                 answers=([0.5, 0.8, 0.0, 1.0], [0.25, 0.16, 0.0, 0.0]))
+    yield Sample(
+        "worked",
+        (np.array([0.0, np.log(4.0), -np.inf, np.inf]),),
+        answers=([0.5, 0.8, 0.0, 1.0], [0.25, 0.16, 0.0, 0.0]),
+    )
     yield Sample("far", (np.array([-80.0, 80.0, -1000.0, 1000.0]),), dtypes=("float64", "float32"))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.normal(size=shape),))
@@ -64,32 +67,38 @@ def samples(rng):
     yield Sample("integers", (np.array([0]),), answers=([0.5],), dtypes=())
 
 
-SIGMOID = register(Op(
-    name="sigmoid",
-    kernel=elementwise(forward_numpy, logistic),
-    grads=(Grad(of=("input",), keeps=("output",), op="sigmoid_backward"),),
-    samples=samples,
-    function=sigmoid,
-    promotion="float",
-))
+SIGMOID = register(
+    Op(
+        name="sigmoid",
+        kernel=elementwise(forward_numpy, logistic),
+        grads=(Grad(of=("input",), keeps=("output",), op="sigmoid_backward"),),
+        samples=samples,
+        function=sigmoid,
+        promotion="float",
+    )
+)
 
-register(Op(
-    name="sigmoid_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("output",), op="sigmoid_backward"),
-        Grad(of=("output",), keeps=("grad", "output"), op="sigmoid_second"),
-    ),
-    outputs=("result",),
-))
+register(
+    Op(
+        name="sigmoid_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("output",), op="sigmoid_backward"),
+            Grad(of=("output",), keeps=("grad", "output"), op="sigmoid_second"),
+        ),
+        outputs=("result",),
+    )
+)
 
-register(Op(
-    name="sigmoid_second",
-    kernel=elementwise(second_numpy, _second),
-    grads=(
-        Grad(of=("grad",), keeps=("scale", "output"), op="sigmoid_second"),
-        Grad(of=("scale",), keeps=("grad", "output"), op="sigmoid_second"),
-        Grad(of=("output",), keeps=("grad", "scale"), op="tanh_second"),  # -2 grad scale, the same product
-    ),
-    outputs=("result",),
-))
+register(
+    Op(
+        name="sigmoid_second",
+        kernel=elementwise(second_numpy, _second),
+        grads=(
+            Grad(of=("grad",), keeps=("scale", "output"), op="sigmoid_second"),
+            Grad(of=("scale",), keeps=("grad", "output"), op="sigmoid_second"),
+            Grad(of=("output",), keeps=("grad", "scale"), op="tanh_second"),  # -2 grad scale, the same product
+        ),
+        outputs=("result",),
+    )
+)

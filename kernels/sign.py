@@ -1,7 +1,7 @@
 """Sign, elementwise.
 
-    out        = 1 where input > 0, -1 where input < 0, 0 elsewhere (NaN included)
-    grad_input = 0
+out        = 1 where input > 0, -1 where input < 0, 0 elsewhere (NaN included)
+grad_input = 0
 """
 
 import numpy as np
@@ -44,10 +44,12 @@ def samples(rng):
     yield Sample("bool", (np.array([True, False]),), answers=([True, False],), dtypes=())
 
 
-SIGN = register(Op(
-    name="sign",
-    kernel=elementwise(forward_numpy, _sign),
-    grads=(Grad(of=("input",), keeps=(), op="flat"),),
-    samples=samples,
-    function=sign,
-))
+SIGN = register(
+    Op(
+        name="sign",
+        kernel=elementwise(forward_numpy, _sign),
+        grads=(Grad(of=("input",), keeps=(), op="flat"),),
+        samples=samples,
+        function=sign,
+    )
+)

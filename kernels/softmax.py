@@ -92,9 +92,25 @@ def rescaled(top, total, x, AXIS: tl.constexpr):
 
 
 @jit
-def _forward(out_ptr, in_ptr, M, R, low, kept_shape, kept_strides, shape, strides, out_kept_strides, out_strides,
-             LOG: tl.constexpr, KEPT_KIND: tl.constexpr, KIND: tl.constexpr, AXIS: tl.constexpr,
-             BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+def _forward(
+    out_ptr,
+    in_ptr,
+    M,
+    R,
+    low,
+    kept_shape,
+    kept_strides,
+    shape,
+    strides,
+    out_kept_strides,
+    out_strides,
+    LOG: tl.constexpr,
+    KEPT_KIND: tl.constexpr,
+    KIND: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # in, out: the same M rows of R elements, each with its own strides
     # one program per BLOCK_M rows, BLOCK_R of their elements at a time
     m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -125,9 +141,28 @@ def _forward(out_ptr, in_ptr, M, R, low, kept_shape, kept_strides, shape, stride
 
 
 @jit
-def _backward(out_ptr, grad_ptr, y_ptr, M, R, low, kept_shape, kept_strides, shape, strides, y_kept_strides, y_strides,
-              out_kept_strides, out_strides, LOG: tl.constexpr, KEPT_KIND: tl.constexpr, KIND: tl.constexpr,
-              AXIS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr):
+def _backward(
+    out_ptr,
+    grad_ptr,
+    y_ptr,
+    M,
+    R,
+    low,
+    kept_shape,
+    kept_strides,
+    shape,
+    strides,
+    y_kept_strides,
+    y_strides,
+    out_kept_strides,
+    out_strides,
+    LOG: tl.constexpr,
+    KEPT_KIND: tl.constexpr,
+    KIND: tl.constexpr,
+    AXIS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     # grad, y (the output of forward), out: the same M rows of R elements, each with its own strides
     # one program per BLOCK_M rows, BLOCK_R of their elements at a time
     m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -139,8 +174,11 @@ def _backward(out_ptr, grad_ptr, y_ptr, M, R, low, kept_shape, kept_strides, sha
     for start in range(0, R, BLOCK_R):
         r = start + tl.arange(0, BLOCK_R)
         mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)),
-                          mask=mask, other=0.0))
+        g = widen(
+            tl.load(
+                grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0
+            )
+        )
         if not LOG:
             at = y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)
             g = g * widen(tl.load(y_ptr + at, mask=mask, other=0.0))
@@ -149,10 +187,16 @@ def _backward(out_ptr, grad_ptr, y_ptr, M, R, low, kept_shape, kept_strides, sha
     for start in range(0, R, BLOCK_R):
         r = start + tl.arange(0, BLOCK_R)
         mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(tl.load(grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)),
-                          mask=mask, other=0.0))
-        y = widen(tl.load(y_ptr + (y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)),
-                          mask=mask, other=0.0))
+        g = widen(
+            tl.load(
+                grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0
+            )
+        )
+        y = widen(
+            tl.load(
+                y_ptr + (y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)), mask=mask, other=0.0
+            )
+        )
         if LOG:
             out = g - tl.exp(y) * total
         else:
@@ -173,10 +217,26 @@ def _rowwise(kernel, arrays, dim, log):
     R = prod(first.shape[d] for d in dim)
     M = first.size // R
     block_m, block_r = blocks(M, R, first.backend, across=across)
-    launch(kernel, (cdiv(M, block_m),), out, *arrays, M, R, _number(accumulator(first.dtype))(float("-inf")), kept,
-           kept_steps[0], columns, steps[0], *(s for pair in zip(kept_steps[1:], steps[1:], strict=True) for s in pair),
-           LOG=log, KEPT_KIND=common(kept_kinds), KIND=common(kinds), AXIS=0 if across else 1, BLOCK_M=block_m,
-           BLOCK_R=block_r)
+    launch(
+        kernel,
+        (cdiv(M, block_m),),
+        out,
+        *arrays,
+        M,
+        R,
+        _number(accumulator(first.dtype))(float("-inf")),
+        kept,
+        kept_steps[0],
+        columns,
+        steps[0],
+        *(s for pair in zip(kept_steps[1:], steps[1:], strict=True) for s in pair),
+        LOG=log,
+        KEPT_KIND=common(kept_kinds),
+        KIND=common(kinds),
+        AXIS=0 if across else 1,
+        BLOCK_M=block_m,
+        BLOCK_R=block_r,
+    )
     return out
 
 
@@ -225,47 +285,69 @@ def mixed(function, arrays, sums):
 
 
 def curvature_triton(grad, arrived, output, *, dim):
-    return mixed(_curvature, (grad, arrived, output),
-                 (row_sums((arrived, output), dim, _product), row_sums((grad, output), dim, _product)))
+    return mixed(
+        _curvature,
+        (grad, arrived, output),
+        (row_sums((arrived, output), dim, _product), row_sums((grad, output), dim, _product)),
+    )
 
 
 def samples(rng):
     x = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
     yield Sample("worked", (x,), {"dim": (1,)}, answers=([[0.25, 0.75], [0.5, 0.5]], np.zeros((2, 2))))
-    yield Sample("large", (np.array([1000.0, 1000.0, -np.inf]),), {"dim": (0,)},
-                 answers=([0.5, 0.5, 0.0], [0.0, 0.0, 0.0]))
-    yield Sample("undefined", (np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]),), {"dim": (1,)},
-                 answers=(np.full((3, 2), np.nan),))
+    yield Sample(
+        "large", (np.array([1000.0, 1000.0, -np.inf]),), {"dim": (0,)}, answers=([0.5, 0.5, 0.0], [0.0, 0.0, 0.0])
+    )
+    yield Sample(
+        "undefined",
+        (np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]),),
+        {"dim": (1,)},
+        answers=(np.full((3, 2), np.nan),),
+    )
     yield Sample("rows", (rng.normal(size=(5, 10)),), {"dim": (1,)}, terms=10)
     yield Sample("columns", (rng.normal(size=(37, 5)),), {"dim": (0,)}, terms=37)
     yield Sample("channels", (rng.normal(size=(2, 3, 2, 5)),), {"dim": (1,)}, terms=3)
     yield Sample("transposed", (rng.normal(size=(4, 30)).T,), {"dim": (0,)}, terms=30)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": ()})
     yield Sample("empty", (rng.normal(size=(3, 0)),), {"dim": (1,)})
-    yield Sample("out of range", (x,), {"dim": 2},
-                 raises=(IndexError, "softmax: dim 2 is out of range for 2 dimensions: expected -2 to 1"))
-    yield Sample("integers", (np.array([1, 2]),), {"dim": 0},
-                 raises=(RuntimeError, "softmax: expected a floating dtype, got int64; dtype= casts the input first"))
+    yield Sample(
+        "out of range",
+        (x,),
+        {"dim": 2},
+        raises=(IndexError, "softmax: dim 2 is out of range for 2 dimensions: expected -2 to 1"),
+    )
+    yield Sample(
+        "integers",
+        (np.array([1, 2]),),
+        {"dim": 0},
+        raises=(RuntimeError, "softmax: expected a floating dtype, got int64; dtype= casts the input first"),
+    )
 
 
-SOFTMAX = register(Op(
-    name="softmax",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=("output",), op="softmax_backward"),),
-    samples=samples,
-    function=softmax,
-))
+SOFTMAX = register(
+    Op(
+        name="softmax",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=("output",), op="softmax_backward"),),
+        samples=samples,
+        function=softmax,
+    )
+)
 
-register(Op(
-    name="softmax_backward",
-    kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("output",), op="softmax_backward"),  # the Jacobian is symmetric
-        Grad(of=("output",), keeps=("grad", "output"), op="softmax_curvature"),
-    ),
-))
+register(
+    Op(
+        name="softmax_backward",
+        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("output",), op="softmax_backward"),  # the Jacobian is symmetric
+            Grad(of=("output",), keeps=("grad", "output"), op="softmax_curvature"),
+        ),
+    )
+)
 
-register(Op(
-    name="softmax_curvature",
-    kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
-))
+register(
+    Op(
+        name="softmax_curvature",
+        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+    )
+)

@@ -47,8 +47,9 @@ def _backward(grad, root):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([4.0, 0.25, 0.0, np.inf]),),
-                 answers=([2.0, 0.5, 0.0, np.inf], [0.25, 1.0, np.inf, 0.0]))
+    yield Sample(
+        "worked", (np.array([4.0, 0.25, 0.0, np.inf]),), answers=([2.0, 0.5, 0.0, np.inf], [0.25, 1.0, np.inf, 0.0])
+    )
     yield Sample("negative", (np.array([-1.0]),), answers=([np.nan], [np.nan]))
     for shape in [(), (0, 2), (7,), (2, 1025)]:
         yield Sample(f"shape {shape}", (rng.uniform(0.5, 3.0, shape),))
@@ -56,20 +57,24 @@ def samples(rng):
     yield Sample("integers", (np.array([4]),), answers=([2.0],), dtypes=())
 
 
-SQRT = register(Op(
-    name="sqrt",
-    kernel=elementwise(forward_numpy, root, ufunc=np.sqrt),
-    grads=(Grad(of=("input",), keeps=("output",), op="sqrt_backward"),),
-    samples=samples,
-    function=sqrt,
-    promotion="float",
-))
+SQRT = register(
+    Op(
+        name="sqrt",
+        kernel=elementwise(forward_numpy, root, ufunc=np.sqrt),
+        grads=(Grad(of=("input",), keeps=("output",), op="sqrt_backward"),),
+        samples=samples,
+        function=sqrt,
+        promotion="float",
+    )
+)
 
-register(Op(
-    name="sqrt_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("root",), op="sqrt_backward"),
-        Grad(of=("root",), keeps=("output", "root"), op="div_backward"),  # -(grad / (2 root)) / root
-    ),
-))
+register(
+    Op(
+        name="sqrt_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("root",), op="sqrt_backward"),
+            Grad(of=("root",), keeps=("output", "root"), op="div_backward"),  # -(grad / (2 root)) / root
+        ),
+    )
+)

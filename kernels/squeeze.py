@@ -1,9 +1,9 @@
 """Dimensions of size 1, taken out or put in: views.
 
-    squeeze:    out[i, j, ...]    = input[i, 0, j, ...]
-    unsqueeze:  out[i, 0, j, ...] = input[i, j, ...]
+squeeze:    out[i, j, ...]    = input[i, 0, j, ...]
+unsqueeze:  out[i, 0, j, ...] = input[i, j, ...]
 
-    grad_input = grad, unsqueezed or squeezed
+grad_input = grad, unsqueezed or squeezed
 """
 
 import numpy as np
@@ -54,8 +54,11 @@ def squeeze_samples(rng):
     yield Sample("none", (rng.normal(size=(2, 3)),), {"dims": ()})
     yield Sample("to 0-d", (rng.normal(size=(1, 1)),), {"dims": (0, 1)})
     yield Sample("empty", (rng.normal(size=(0, 1)),), {"dims": (1,)})
-    yield Sample("no such", (np.zeros((1, 3)), 2),
-                 raises=(IndexError, "squeeze: dimension 2 is out of range for a tensor of 2 dimensions"))
+    yield Sample(
+        "no such",
+        (np.zeros((1, 3)), 2),
+        raises=(IndexError, "squeeze: dimension 2 is out of range for a tensor of 2 dimensions"),
+    )
 
 
 def unsqueeze_samples(rng):
@@ -63,24 +66,31 @@ def unsqueeze_samples(rng):
     yield Sample("first", (rng.normal(size=(3, 2)).T,), {"dims": (0,)})
     yield Sample("0-d", (rng.normal(size=()),), {"dims": (0,)})
     yield Sample("empty", (rng.normal(size=(0, 2)),), {"dims": (1,)})
-    yield Sample("no such", (np.zeros((2, 3)), -4),
-                 raises=(IndexError, "unsqueeze: dimension -4 is out of range for a tensor of 3 dimensions"))
+    yield Sample(
+        "no such",
+        (np.zeros((2, 3)), -4),
+        raises=(IndexError, "unsqueeze: dimension -4 is out of range for a tensor of 3 dimensions"),
+    )
 
 
-SQUEEZE = register(Op(
-    name="squeeze",
-    kernel=Kernel(numpy=forward_squeeze, triton=forward_squeeze),
-    grads=(Grad(of=("input",), keeps=(), op="unsqueeze"),),
-    samples=squeeze_samples,
-    function=squeeze,
-    view=True,
-))
+SQUEEZE = register(
+    Op(
+        name="squeeze",
+        kernel=Kernel(numpy=forward_squeeze, triton=forward_squeeze),
+        grads=(Grad(of=("input",), keeps=(), op="unsqueeze"),),
+        samples=squeeze_samples,
+        function=squeeze,
+        view=True,
+    )
+)
 
-UNSQUEEZE = register(Op(
-    name="unsqueeze",
-    kernel=Kernel(numpy=forward_unsqueeze, triton=forward_unsqueeze),
-    grads=(Grad(of=("input",), keeps=(), op="squeeze"),),
-    samples=unsqueeze_samples,
-    function=unsqueeze,
-    view=True,
-))
+UNSQUEEZE = register(
+    Op(
+        name="unsqueeze",
+        kernel=Kernel(numpy=forward_unsqueeze, triton=forward_unsqueeze),
+        grads=(Grad(of=("input",), keeps=(), op="squeeze"),),
+        samples=unsqueeze_samples,
+        function=unsqueeze,
+        view=True,
+    )
+)

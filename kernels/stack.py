@@ -1,10 +1,10 @@
 """Joining along a new dimension, and taking slices along one that goes; each is the gradient of the other.
 
-    stack:   out[.., k, ..]  = tensors[k][.., ..]
-             grad_tensors    = unbind(grad)
+stack:   out[.., k, ..]  = tensors[k][.., ..]
+         grad_tensors    = unbind(grad)
 
-    unbind:  out_k[.., ..]   = input[.., k, ..],  views
-             grad_input      = stack(grads)
+unbind:  out_k[.., ..]   = input[.., k, ..],  views
+         grad_input      = stack(grads)
 """
 
 from collections.abc import Sequence
@@ -78,37 +78,56 @@ def samples(rng):
     yield Sample("0-d", ((rng.normal(size=()), rng.normal(size=())),), {"dim": 0})
     yield Sample("one", ((rng.normal(size=(2,)),),), {"dim": 0})
     yield Sample("empty", ((rng.normal(size=(0, 2)), rng.normal(size=(0, 2))),), {"dim": 2})
-    yield Sample("promoted", ((np.array([1, 2]), np.array([0.5, 1.5], np.float32)),), {"dim": 0},
-                 answers=([[1.0, 2.0], [0.5, 1.5]], [1.0, 1.0]), dtypes=())
-    yield Sample("misfit", ((np.zeros(2), np.zeros(3)),),
-                 raises=(RuntimeError, "stack: all tensors must have one shape, tensor 0 has (2,), tensor 1 has (3,)"))
+    yield Sample(
+        "promoted",
+        ((np.array([1, 2]), np.array([0.5, 1.5], np.float32)),),
+        {"dim": 0},
+        answers=([[1.0, 2.0], [0.5, 1.5]], [1.0, 1.0]),
+        dtypes=(),
+    )
+    yield Sample(
+        "misfit",
+        ((np.zeros(2), np.zeros(3)),),
+        raises=(RuntimeError, "stack: all tensors must have one shape, tensor 0 has (2,), tensor 1 has (3,)"),
+    )
 
 
 def unbind_samples(rng):
-    yield Sample("worked", (np.array([[1.0, 2.0], [3.0, 4.0]]),), {"dim": 1},
-                 answers=([1.0, 3.0], [2.0, 4.0], [[1.0, 0.0], [1.0, 0.0]]))
+    yield Sample(
+        "worked",
+        (np.array([[1.0, 2.0], [3.0, 4.0]]),),
+        {"dim": 1},
+        answers=([1.0, 3.0], [2.0, 4.0], [[1.0, 0.0], [1.0, 0.0]]),
+    )
     yield Sample("three", (rng.normal(size=(4, 3, 2)).T,), {"dim": 1})
     yield Sample("to 0-d", (rng.normal(size=(3,)),), {"dim": 0})
     yield Sample("one", (rng.normal(size=(1, 3)),), {"dim": 0})
-    yield Sample("no such", (np.zeros((2, 3)), 2),
-                 raises=(IndexError, "unbind: dimension 2 is out of range for a tensor of 2 dimensions"))
+    yield Sample(
+        "no such",
+        (np.zeros((2, 3)), 2),
+        raises=(IndexError, "unbind: dimension 2 is out of range for a tensor of 2 dimensions"),
+    )
 
 
-STACK = register(Op(
-    name="stack",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("tensors",), keeps=(), op="unbind"),),
-    samples=samples,
-    function=stack,
-    promotion="arithmetic",
-))
+STACK = register(
+    Op(
+        name="stack",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("tensors",), keeps=(), op="unbind"),),
+        samples=samples,
+        function=stack,
+        promotion="arithmetic",
+    )
+)
 
-UNBIND = register(Op(
-    name="unbind",
-    kernel=Kernel(numpy=slices, triton=slices),
-    grads=(Grad(of=("input",), keeps=(), op="stack"),),
-    samples=unbind_samples,
-    function=unbind,
-    differentiable=VARIADIC,
-    view=True,
-))
+UNBIND = register(
+    Op(
+        name="unbind",
+        kernel=Kernel(numpy=slices, triton=slices),
+        grads=(Grad(of=("input",), keeps=(), op="stack"),),
+        samples=unbind_samples,
+        function=unbind,
+        differentiable=VARIADIC,
+        view=True,
+    )
+)

@@ -1,8 +1,8 @@
 """Standard deviation along dimensions: the root of the variance.
 
-    out           = sqrt(variance)
-    grad_variance = grad / (2 * out),  0 where out = 0, as in PyTorch
-    grad_input    = grad * (input - mean) / ((n - correction) * out)
+out           = sqrt(variance)
+grad_variance = grad / (2 * out),  0 where out = 0, as in PyTorch
+grad_input    = grad * (input - mean) / ((n - correction) * out)
 """
 
 import numpy as np
@@ -14,8 +14,14 @@ from ..framework.op import Grad, Op, Sample, register
 from .var import VAR, normalised
 
 
-def std(input: Tensor, dim: int | tuple[int, ...] | bool | None = None, unbiased: bool | None = None,
-        keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def std(
+    input: Tensor,
+    dim: int | tuple[int, ...] | bool | None = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     """The standard deviation along ``dim`` (one, several, or all), which stay with size 1 if ``keepdim``.
 
     Divides by n - ``correction``, which is 1 unless said or ``unbiased=False``.  Raises RuntimeError for an input that
@@ -60,28 +66,38 @@ def samples(rng):
     yield Sample("plain", (rng.uniform(0.2, 2.0, (3, 7)),))
     yield Sample("0-d", (rng.uniform(0.2, 2.0, ()),))
     yield Sample("integers", (np.array([1, 2]),), raises=(RuntimeError, "std: expected a floating dtype, got int64"))
-    yield Sample("out of range", (np.zeros((2, 2)),), {"dim": (0, 2)},
-                 raises=(IndexError, "std: dim 2 is out of range for 2 dimensions: expected -2 to 1"))
+    yield Sample(
+        "out of range",
+        (np.zeros((2, 2)),),
+        {"dim": (0, 2)},
+        raises=(IndexError, "std: dim 2 is out of range for 2 dimensions: expected -2 to 1"),
+    )
 
 
-STD = register(Op(
-    name="std",
-    kernel=elementwise(forward_numpy, _root),
-    grads=(Grad(of=("variance",), keeps=("output",), op="std_backward"),),
-    samples=samples,
-    function=std,
-))
+STD = register(
+    Op(
+        name="std",
+        kernel=elementwise(forward_numpy, _root),
+        grads=(Grad(of=("variance",), keeps=("output",), op="std_backward"),),
+        samples=samples,
+        function=std,
+    )
+)
 
-register(Op(
-    name="std_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(
-        Grad(of=("grad",), keeps=("output",), op="std_backward"),
-        Grad(of=("output",), keeps=("grad", "output"), op="std_curvature"),
-    ),
-))
+register(
+    Op(
+        name="std_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(
+            Grad(of=("grad",), keeps=("output",), op="std_backward"),
+            Grad(of=("output",), keeps=("grad", "output"), op="std_curvature"),
+        ),
+    )
+)
 
-register(Op(
-    name="std_curvature",
-    kernel=elementwise(curvature_numpy, _curvature),
-))
+register(
+    Op(
+        name="std_curvature",
+        kernel=elementwise(curvature_numpy, _curvature),
+    )
+)

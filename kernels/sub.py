@@ -1,8 +1,8 @@
 """Difference of two arrays, elementwise.
 
-    out        = input - alpha * other
-    grad_input = grad
-    grad_other = -alpha * grad
+out        = input - alpha * other
+grad_input = grad
+grad_other = -alpha * grad
 """
 
 import numpy as np
@@ -63,28 +63,39 @@ def samples(rng):
     yield Sample("number", (rng.normal(size=(3,)), 2.5), {"alpha": 1})
     yield Sample("number first", (2, rng.normal(size=(3,))), {"alpha": 2})
     yield Sample("strided", (rng.normal(size=(5, 4)).T, rng.normal(size=(4, 10))[:, ::2]), {"alpha": 1})
-    yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), {"alpha": 2},
-                 answers=([-5, 10],), dtypes=())
-    yield Sample("bool", (np.array([True]), np.array([True])), {"alpha": 1}, raises=(
-        RuntimeError, "sub: bool operands have no difference; use logical_xor, or logical_not for a mask"))
-    yield Sample("floating alpha", (np.array([1]), np.array([1])), {"alpha": 0.5}, raises=(
-        RuntimeError, "sub: alpha must be an integer between integers, got 0.5"))
+    yield Sample("integers", (np.array([1, 2]), np.array([3, -4])), {"alpha": 2}, answers=([-5, 10],), dtypes=())
+    yield Sample(
+        "bool",
+        (np.array([True]), np.array([True])),
+        {"alpha": 1},
+        raises=(RuntimeError, "sub: bool operands have no difference; use logical_xor, or logical_not for a mask"),
+    )
+    yield Sample(
+        "floating alpha",
+        (np.array([1]), np.array([1])),
+        {"alpha": 0.5},
+        raises=(RuntimeError, "sub: alpha must be an integer between integers, got 0.5"),
+    )
 
 
-SUB = register(Op(
-    name="sub",
-    kernel=elementwise(forward_numpy, _difference),
-    grads=(
-        Grad(of=("input",), keeps=(), op="identity", settings=lambda call: {}),
-        Grad(of=("other",), keeps=(), op="sub_backward"),
-    ),
-    samples=samples,
-    function=sub,
-    promotion="arithmetic",
-))
+SUB = register(
+    Op(
+        name="sub",
+        kernel=elementwise(forward_numpy, _difference),
+        grads=(
+            Grad(of=("input",), keeps=(), op="identity", settings=lambda call: {}),
+            Grad(of=("other",), keeps=(), op="sub_backward"),
+        ),
+        samples=samples,
+        function=sub,
+        promotion="arithmetic",
+    )
+)
 
-register(Op(
-    name="sub_backward",
-    kernel=elementwise(backward_numpy, _backward),
-    grads=(Grad(of=("grad",), keeps=(), op="sub_backward"),),
-))
+register(
+    Op(
+        name="sub_backward",
+        kernel=elementwise(backward_numpy, _backward),
+        grads=(Grad(of=("grad",), keeps=(), op="sub_backward"),),
+    )
+)

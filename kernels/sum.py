@@ -14,8 +14,9 @@ from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import accumulator, dims_of, plus, reduce, spread_over
 
 
-def sum(input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = False,
-        dtype: dtypes.dtype | None = None) -> Tensor:
+def sum(
+    input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = False, dtype: dtypes.dtype | None = None
+) -> Tensor:
     """The sum of ``input`` along ``dim`` (one, several, or all dimensions), which stay with size 1 if ``keepdim``.
 
     Floating inputs keep their dtype, others give int64; ``dtype`` casts the input first.  Raises IndexError for a
@@ -64,10 +65,12 @@ def samples(rng):
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     yield Sample("worked", (x,), {"dim": (1,), "keepdim": False}, answers=([3.0, 7.0], [[1.0, 1.0], [1.0, 1.0]]))
     yield Sample("all", (x,), {"dim": (0, 1), "keepdim": True}, answers=([[10.0]], [[1.0, 1.0], [1.0, 1.0]]))
-    yield Sample("nothing", (np.zeros((0, 2)),), {"dim": (0,), "keepdim": False},
-                 answers=([0.0, 0.0], np.zeros((0, 2))))
-    yield Sample("integers", (np.array([100, 100], np.int8),), {"dim": (0,), "keepdim": False}, answers=(200,),
-                 dtypes=())
+    yield Sample(
+        "nothing", (np.zeros((0, 2)),), {"dim": (0,), "keepdim": False}, answers=([0.0, 0.0], np.zeros((0, 2)))
+    )
+    yield Sample(
+        "integers", (np.array([100, 100], np.int8),), {"dim": (0,), "keepdim": False}, answers=(200,), dtypes=()
+    )
     yield Sample("bool", (np.array([True, False, True]),), {"dim": (0,), "keepdim": False}, answers=(2,), dtypes=())
     yield Sample("rows", (rng.normal(size=(5, 37)),), {"dim": (1,), "keepdim": True}, terms=37)
     yield Sample("columns", (rng.normal(size=(37, 5)),), {"dim": (0,), "keepdim": False}, terms=37)
@@ -75,24 +78,33 @@ def samples(rng):
     yield Sample("transposed", (rng.normal(size=(4, 30)).T,), {"dim": (0,), "keepdim": False}, terms=30)
     yield Sample("0-d", (rng.normal(size=()),), {"dim": (), "keepdim": False})
     yield Sample("long", (rng.normal(size=(3001,)),), {"dim": (0,), "keepdim": False}, terms=3001)
-    yield Sample("out of range", (x,), {"dim": 2},
-                 raises=(IndexError, "sum: dim 2 is out of range for 2 dimensions: expected -2 to 1"))
-    yield Sample("twice", (x,), {"dim": (0, -2)}, raises=(RuntimeError,
-                                                          "sum: dim 0 is named more than once in (0, -2)"))
+    yield Sample(
+        "out of range",
+        (x,),
+        {"dim": 2},
+        raises=(IndexError, "sum: dim 2 is out of range for 2 dimensions: expected -2 to 1"),
+    )
+    yield Sample(
+        "twice", (x,), {"dim": (0, -2)}, raises=(RuntimeError, "sum: dim 0 is named more than once in (0, -2)")
+    )
     yield Sample("no int", (x,), {"dim": 1.0}, raises=(TypeError, "sum: expected dim to be an int or several, got 1.0"))
 
 
-SUM = register(Op(
-    name="sum",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="sum_backward", settings=with_shape),),
-    samples=samples,
-    function=sum,
-))
+SUM = register(
+    Op(
+        name="sum",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=(), op="sum_backward", settings=with_shape),),
+        samples=samples,
+        function=sum,
+    )
+)
 
-register(Op(
-    name="sum_backward",
-    kernel=Kernel(numpy=backward, triton=backward),
-    grads=(Grad(of=("grad",), keeps=(), op="sum", settings=without_shape),),
-    view=True,
-))
+register(
+    Op(
+        name="sum_backward",
+        kernel=Kernel(numpy=backward, triton=backward),
+        grads=(Grad(of=("grad",), keeps=(), op="sum", settings=without_shape),),
+        view=True,
+    )
+)

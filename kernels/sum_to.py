@@ -1,7 +1,7 @@
 """Sum an array down to a shape that it was broadcast from: how a gradient is un-broadcast.
 
-    out[i]     = sum of input over every index that broadcasting i's shape to input's repeats
-    grad_input = grad, broadcast to input's shape
+out[i]     = sum of input over every index that broadcasting i's shape to input's repeats
+grad_input = grad, broadcast to input's shape
 """
 
 import numpy as np
@@ -41,19 +41,30 @@ def forward_triton(input, *, shape):
 
 
 def samples(rng):
-    yield Sample("worked", (np.array([[1.0, 2.0], [3.0, 4.0]]),), {"shape": (1, 2)}, answers=([[4.0, 6.0]], [[1.0, 1.0], [1.0, 1.0]]))
+    yield Sample(
+        "worked",
+        (np.array([[1.0, 2.0], [3.0, 4.0]]),),
+        {"shape": (1, 2)},
+        answers=([[4.0, 6.0]], [[1.0, 1.0], [1.0, 1.0]]),
+    )
     yield Sample("to a number", (rng.normal(size=(3, 5)),), {"shape": ()}, terms=15)
     yield Sample("leading and inner", (rng.normal(size=(2, 3, 4, 5)),), {"shape": (4, 1)}, terms=30)
     yield Sample("empty", (rng.normal(size=(0, 3)),), {"shape": (3,)})
     yield Sample("long", (rng.normal(size=(70000, 2)),), {"shape": (2,)}, dtypes=("float64", "float32"), terms=70000)
-    yield Sample("misfit", (np.zeros((2, 3)),), {"shape": (2,)},
-                 raises=(RuntimeError, "sum_to: shape (2,) does not broadcast to the input's shape (2, 3)"))
+    yield Sample(
+        "misfit",
+        (np.zeros((2, 3)),),
+        {"shape": (2,)},
+        raises=(RuntimeError, "sum_to: shape (2,) does not broadcast to the input's shape (2, 3)"),
+    )
 
 
-SUM_TO = register(Op(
-    name="sum_to",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="expand", settings=lambda call: {"shape": call.shape("input")}),),
-    samples=samples,
-    function=sum_to,
-))
+SUM_TO = register(
+    Op(
+        name="sum_to",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=(), op="expand", settings=lambda call: {"shape": call.shape("input")}),),
+        samples=samples,
+        function=sum_to,
+    )
+)

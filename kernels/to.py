@@ -66,8 +66,13 @@ def _other_dtype(call):
 def samples(rng):
     yield Sample("worked", (np.array([1.7, -1.7, 0.0]),), {"dtype": np.dtype("i8")}, answers=([1, -1, 0],))
     yield Sample("bool", (np.array([0.5, -1.0, 0.0]),), {"dtype": np.dtype(bool)}, answers=([True, True, False],))
-    yield Sample("rounded", (np.array([1.0, 1.00390625, 1.01171875]),), {"dtype": dtypes.bfloat16.numpy},
-                 answers=([1.0, 1.0, 1.015625], [1.0, 1.0, 1.0]), dtypes=("float64", "float32"))
+    yield Sample(
+        "rounded",
+        (np.array([1.0, 1.00390625, 1.01171875]),),
+        {"dtype": dtypes.bfloat16.numpy},
+        answers=([1.0, 1.0, 1.015625], [1.0, 1.0, 1.0]),
+        dtypes=("float64", "float32"),
+    )
     yield Sample("wide", (rng.normal(size=(3, 7)),), {"dtype": np.dtype("f8")})
     yield Sample("narrow", (rng.normal(size=(3, 7)).T,), {"dtype": np.dtype("f4")})
     yield Sample("0-d", (rng.normal(size=()),), {"dtype": np.dtype("f4")})
@@ -75,13 +80,15 @@ def samples(rng):
     yield Sample("from int", (np.array([3, -4, 0]),), {"dtype": np.dtype("f4")}, answers=([3.0, -4.0, 0.0],), dtypes=())
 
 
-TO = register(Op(
-    name="to",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=(), op="to", settings=_other_dtype),),
-    samples=samples,
-    function=to,
-))
+TO = register(
+    Op(
+        name="to",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=(), op="to", settings=_other_dtype),),
+        samples=samples,
+        function=to,
+    )
+)
 
 
 def move(input, *, device):
@@ -94,9 +101,11 @@ def device_samples(rng):
     yield Sample("to the CPU", (rng.normal(size=(2, 3)),), {"device": devices.CPU})
 
 
-TO_DEVICE = register(Op(
-    name="to_device",
-    kernel=Kernel(numpy=move, triton=move),
-    grads=(Grad(of=("input",), keeps=(), op="to_device", settings=lambda call: {"device": call.device}),),
-    samples=device_samples,
-))
+TO_DEVICE = register(
+    Op(
+        name="to_device",
+        kernel=Kernel(numpy=move, triton=move),
+        grads=(Grad(of=("input",), keeps=(), op="to_device", settings=lambda call: {"device": call.device}),),
+        samples=device_samples,
+    )
+)

@@ -1,8 +1,8 @@
 """The part of matrices below, or above, a diagonal; zeros elsewhere.
 
-    tril:  out[.., i, j] = input[.., i, j]  where j - i <= diagonal,  0 elsewhere
-    triu:  out[.., i, j] = input[.., i, j]  where j - i >= diagonal,  0 elsewhere
-    grad_input           = the same part of grad
+tril:  out[.., i, j] = input[.., i, j]  where j - i <= diagonal,  0 elsewhere
+triu:  out[.., i, j] = input[.., i, j]  where j - i >= diagonal,  0 elsewhere
+grad_input           = the same part of grad
 """
 
 import numpy as np
@@ -90,24 +90,29 @@ def _samples(name, answer, grad):
         yield Sample("worked", (x,), {"diagonal": 1}, answers=(answer, grad))
         yield Sample("batch", (rng.normal(size=(5, 4, 3)).T,), {"diagonal": -1})
         yield Sample("empty", (rng.normal(size=(0, 3)),), {"diagonal": 0})
-        yield Sample("vector", (np.zeros(3),),
-                     raises=(RuntimeError, f"{name}: expected matrices, (..., N, M), got shape (3,)"))
+        yield Sample(
+            "vector", (np.zeros(3),), raises=(RuntimeError, f"{name}: expected matrices, (..., N, M), got shape (3,)")
+        )
 
     return samples
 
 
-TRIL = register(Op(
-    name="tril",
-    kernel=Kernel(numpy=lower_numpy, triton=lower_triton),
-    grads=(Grad(of=("input",), keeps=(), op="tril"),),
-    samples=_samples("tril", [[1.0, 2.0, 0.0], [4.0, 5.0, 6.0]], [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
-    function=tril,
-))
+TRIL = register(
+    Op(
+        name="tril",
+        kernel=Kernel(numpy=lower_numpy, triton=lower_triton),
+        grads=(Grad(of=("input",), keeps=(), op="tril"),),
+        samples=_samples("tril", [[1.0, 2.0, 0.0], [4.0, 5.0, 6.0]], [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
+        function=tril,
+    )
+)
 
-TRIU = register(Op(
-    name="triu",
-    kernel=Kernel(numpy=upper_numpy, triton=upper_triton),
-    grads=(Grad(of=("input",), keeps=(), op="triu"),),
-    samples=_samples("triu", [[0.0, 2.0, 3.0], [0.0, 0.0, 6.0]], [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]),
-    function=triu,
-))
+TRIU = register(
+    Op(
+        name="triu",
+        kernel=Kernel(numpy=upper_numpy, triton=upper_triton),
+        grads=(Grad(of=("input",), keeps=(), op="triu"),),
+        samples=_samples("triu", [[0.0, 2.0, 3.0], [0.0, 0.0, 6.0]], [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]),
+        function=triu,
+    )
+)

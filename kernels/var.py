@@ -25,8 +25,14 @@ from ..framework.reduction import accumulator, dims_of, kept_dims, plus, reduce
 from .mean import count
 
 
-def var(input: Tensor, dim: int | tuple[int, ...] | bool | None = None, unbiased: bool | None = None,
-        keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def var(
+    input: Tensor,
+    dim: int | tuple[int, ...] | bool | None = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     """The variance along ``dim`` (one, several, or all dimensions), which stay with size 1 if ``keepdim``.
 
     Divides by n - ``correction``, which is 1 unless said or ``unbiased=False``.  Raises RuntimeError for an input that
@@ -114,13 +120,27 @@ def _mean(input, dims):
 
 
 def forward_triton(input, *, dim, keepdim, correction):
-    return reduce((input, _mean(input, dim)), dim, keepdim, plus, 0, map=_squared_deviation,
-                  factor=_scale(input.shape, dim, correction))
+    return reduce(
+        (input, _mean(input, dim)),
+        dim,
+        keepdim,
+        plus,
+        0,
+        map=_squared_deviation,
+        factor=_scale(input.shape, dim, correction),
+    )
 
 
 def covariance_triton(input, other, *, dim, keepdim, scale):
-    return reduce((input, _mean(input, dim), other, _mean(other, dim)), dim, keepdim, plus, 0,
-                  map=_product_of_deviations, factor=scale)
+    return reduce(
+        (input, _mean(input, dim), other, _mean(other, dim)),
+        dim,
+        keepdim,
+        plus,
+        0,
+        map=_product_of_deviations,
+        factor=scale,
+    )
 
 
 def centred_triton(grad, input, *, dim, keepdim, scale):
@@ -143,55 +163,89 @@ def _doubled(call):
 
 def samples(rng):
     x = np.array([[1.0, 3.0], [4.0, 10.0]])
-    yield Sample("worked", (x,), {"dim": (1,), "keepdim": False, "correction": 1},
-                 answers=([2.0, 18.0], [[-2.0, 2.0], [-6.0, 6.0]]))
-    yield Sample("biased", (x,), {"dim": (0, 1), "keepdim": True, "correction": 0},
-                 answers=([[11.25]], [[-1.75, -0.75], [-0.25, 2.75]]))
-    yield Sample("too few", (np.array([[2.0, 3.0]]),), {"dim": (0,), "keepdim": False, "correction": 1},
-                 answers=([np.nan, np.nan],))
-    yield Sample("correction beyond n", (np.array([2.0, 3.0]),), {"dim": (0,), "keepdim": False, "correction": 3},
-                 answers=(np.inf,))
+    yield Sample(
+        "worked",
+        (x,),
+        {"dim": (1,), "keepdim": False, "correction": 1},
+        answers=([2.0, 18.0], [[-2.0, 2.0], [-6.0, 6.0]]),
+    )
+    yield Sample(
+        "biased",
+        (x,),
+        {"dim": (0, 1), "keepdim": True, "correction": 0},
+        answers=([[11.25]], [[-1.75, -0.75], [-0.25, 2.75]]),
+    )
+    yield Sample(
+        "too few",
+        (np.array([[2.0, 3.0]]),),
+        {"dim": (0,), "keepdim": False, "correction": 1},
+        answers=([np.nan, np.nan],),
+    )
+    yield Sample(
+        "correction beyond n",
+        (np.array([2.0, 3.0]),),
+        {"dim": (0,), "keepdim": False, "correction": 3},
+        answers=(np.inf,),
+    )
     yield Sample("rows", (rng.normal(size=(5, 37)),), {"dim": (1,), "keepdim": True, "correction": 1}, terms=37)
-    yield Sample("outer and inner", (rng.normal(size=(3, 4, 5)),),
-                 {"dim": (0, 2), "keepdim": False, "correction": 0}, terms=15)
-    yield Sample("far from 0", (np.array([1e8 + 1, 1e8 + 3]),), {"dim": (0,), "keepdim": False, "correction": 1},
-                 answers=(2.0, [-2.0, 2.0]), dtypes=("float64",))
+    yield Sample(
+        "outer and inner", (rng.normal(size=(3, 4, 5)),), {"dim": (0, 2), "keepdim": False, "correction": 0}, terms=15
+    )
+    yield Sample(
+        "far from 0",
+        (np.array([1e8 + 1, 1e8 + 3]),),
+        {"dim": (0,), "keepdim": False, "correction": 1},
+        answers=(2.0, [-2.0, 2.0]),
+        dtypes=("float64",),
+    )
     yield Sample("integers", (np.array([1, 2]),), raises=(RuntimeError, "var: expected a floating dtype, got int64"))
-    yield Sample("both", (x,), {"unbiased": True, "correction": 1},
-                 raises=(TypeError, "var: expected unbiased or correction, got both"))
+    yield Sample(
+        "both",
+        (x,),
+        {"unbiased": True, "correction": 1},
+        raises=(TypeError, "var: expected unbiased or correction, got both"),
+    )
 
 
-VAR = register(Op(
-    name="var",
-    kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
-    grads=(Grad(of=("input",), keeps=("input",), op="centred", settings=_doubled),),
-    samples=samples,
-    function=var,
-))
+VAR = register(
+    Op(
+        name="var",
+        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        grads=(Grad(of=("input",), keeps=("input",), op="centred", settings=_doubled),),
+        samples=samples,
+        function=var,
+    )
+)
 
-register(Op(
-    name="covariance",
-    kernel=Kernel(numpy=covariance_numpy, triton=covariance_triton),
-    grads=(
-        Grad(of=("input",), keeps=("other",), op="centred"),
-        Grad(of=("other",), keeps=("input",), op="centred"),
-    ),
-))
+register(
+    Op(
+        name="covariance",
+        kernel=Kernel(numpy=covariance_numpy, triton=covariance_triton),
+        grads=(
+            Grad(of=("input",), keeps=("other",), op="centred"),
+            Grad(of=("other",), keeps=("input",), op="centred"),
+        ),
+    )
+)
 
-register(Op(
-    name="centred",
-    kernel=Kernel(numpy=centred_numpy, triton=centred_triton),
-    grads=(
-        Grad(of=("grad",), keeps=("input",), op="covariance"),
-        Grad(of=("input",), keeps=("grad",), op="recentred"),
-    ),
-))
+register(
+    Op(
+        name="centred",
+        kernel=Kernel(numpy=centred_numpy, triton=centred_triton),
+        grads=(
+            Grad(of=("grad",), keeps=("input",), op="covariance"),
+            Grad(of=("input",), keeps=("grad",), op="recentred"),
+        ),
+    )
+)
 
-register(Op(
-    name="recentred",  # centred, its operands exchanged: the engine passes the incoming gradient first
-    kernel=Kernel(numpy=recentred_numpy, triton=recentred_triton),
-    grads=(
-        Grad(of=("input",), keeps=("grad",), op="recentred"),
-        Grad(of=("grad",), keeps=("input",), op="covariance"),
-    ),
-))
+register(
+    Op(
+        name="recentred",  # centred, its operands exchanged: the engine passes the incoming gradient first
+        kernel=Kernel(numpy=recentred_numpy, triton=recentred_triton),
+        grads=(
+            Grad(of=("input",), keeps=("grad",), op="recentred"),
+            Grad(of=("grad",), keeps=("input",), op="covariance"),
+        ),
+    )
+)

@@ -1,8 +1,8 @@
 """Choose between two arrays, elementwise.
 
-    out        = input where condition holds, other elsewhere
-    grad_input = grad  where condition holds, 0 elsewhere
-    grad_other = 0     where condition holds, grad elsewhere
+out        = input where condition holds, other elsewhere
+grad_input = grad  where condition holds, 0 elsewhere
+grad_other = 0     where condition holds, grad elsewhere
 """
 
 import numpy as np
@@ -78,46 +78,64 @@ def _other(grad, condition):
 
 def samples(rng):
     yes = np.array([True, False])
-    yield Sample("worked", (yes, np.array([1.0, 2.0]), np.array([3.0, 4.0])),
-                 answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
-    yield Sample("not a number", (yes, np.array([1.0, np.nan]), np.array([np.nan, 4.0])),
-                 answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]))
+    yield Sample(
+        "worked", (yes, np.array([1.0, 2.0]), np.array([3.0, 4.0])), answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0])
+    )
+    yield Sample(
+        "not a number",
+        (yes, np.array([1.0, np.nan]), np.array([np.nan, 4.0])),
+        answers=([1.0, 4.0], [1.0, 0.0], [0.0, 1.0]),
+    )
     for a, b, c in [((), (), ()), ((3, 1), (4,), (1,)), ((4,), (3, 1), ()), ((0, 2), (2,), (1, 2)), ((3, 1025),) * 3]:
         yield Sample(f"shapes {a} {b} {c}", (rng.random(a) < 0.5, rng.normal(size=b), rng.normal(size=c)))
     yield Sample("number", (rng.random((3, 4)) < 0.5, rng.normal(size=(4,)), 0.5))
     yield Sample("number first", (rng.random((3, 4)) < 0.5, 2, rng.normal(size=(3, 1))))
     yield Sample("strided", (rng.random((5, 4)).T < 0.5, rng.normal(size=(4, 10))[:, ::2], rng.normal(size=(5, 4)).T))
     yield Sample("integers", (yes, np.array([1, 2]), np.array([3, 4])), answers=([1, 4],), dtypes=())
-    yield Sample("integers and floats", (yes, np.array([1, 2]), np.array([0.5, 0.5], np.float32)),
-                 answers=([1.0, 0.5], [0.0, 1.0]), dtypes=())
-    yield Sample("condition", (np.array([1.0]), np.ones(1), np.ones(1)), dtypes=(), raises=(
-        RuntimeError, "where: expected condition of dtype bool, got float64"))
+    yield Sample(
+        "integers and floats",
+        (yes, np.array([1, 2]), np.array([0.5, 0.5], np.float32)),
+        answers=([1.0, 0.5], [0.0, 1.0]),
+        dtypes=(),
+    )
+    yield Sample(
+        "condition",
+        (np.array([1.0]), np.ones(1), np.ones(1)),
+        dtypes=(),
+        raises=(RuntimeError, "where: expected condition of dtype bool, got float64"),
+    )
 
 
-WHERE = register(Op(
-    name="where",
-    kernel=elementwise(forward_numpy, _where),
-    grads=(
-        Grad(of=("input",), keeps=("condition",), op="where_chosen"),
-        Grad(of=("other",), keeps=("condition",), op="where_other"),
-    ),
-    samples=samples,
-    function=where,
-    promotion="arithmetic",
-    promotes=("input", "other"),
-    zero=("condition",),
-))
+WHERE = register(
+    Op(
+        name="where",
+        kernel=elementwise(forward_numpy, _where),
+        grads=(
+            Grad(of=("input",), keeps=("condition",), op="where_chosen"),
+            Grad(of=("other",), keeps=("condition",), op="where_other"),
+        ),
+        samples=samples,
+        function=where,
+        promotion="arithmetic",
+        promotes=("input", "other"),
+        zero=("condition",),
+    )
+)
 
-register(Op(
-    name="where_chosen",
-    kernel=elementwise(chosen_numpy, _chosen),
-    grads=(Grad(of=("grad",), keeps=("condition",), op="where_chosen"),),
-    zero=("condition",),
-))
+register(
+    Op(
+        name="where_chosen",
+        kernel=elementwise(chosen_numpy, _chosen),
+        grads=(Grad(of=("grad",), keeps=("condition",), op="where_chosen"),),
+        zero=("condition",),
+    )
+)
 
-register(Op(
-    name="where_other",
-    kernel=elementwise(other_numpy, _other),
-    grads=(Grad(of=("grad",), keeps=("condition",), op="where_other"),),
-    zero=("condition",),
-))
+register(
+    Op(
+        name="where_other",
+        kernel=elementwise(other_numpy, _other),
+        grads=(Grad(of=("grad",), keeps=("condition",), op="where_other"),),
+        zero=("condition",),
+    )
+)

@@ -22,11 +22,28 @@ class Adam(Optimizer):
     [0.5]
     """
 
-    def __init__(self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False) -> None:
-        super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
-        })
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
+        )
 
     def check(self, options: Any) -> None:
         nonnegative("Adam", **{key: options[key] for key in ("lr", "eps", "weight_decay")})
@@ -46,5 +63,16 @@ class Adam(Optimizer):
         for step, moving in together.items():
             names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
             means, squares, *greatest = (tuple(self.remembered(p, name) for p in moving) for name in names)
-            apply(ADAM_STEP, tuple(moving), tuple(p.grad for p in moving), means, squares, greatest[0] if greatest else (),
-                  **settings, beta1=float(beta1), beta2=float(beta2), maximize=bool(group["maximize"]), step=step)
+            apply(
+                ADAM_STEP,
+                tuple(moving),
+                tuple(p.grad for p in moving),
+                means,
+                squares,
+                greatest[0] if greatest else (),
+                **settings,
+                beta1=float(beta1),
+                beta2=float(beta2),
+                maximize=bool(group["maximize"]),
+                step=step,
+            )

@@ -36,7 +36,9 @@ class Linear(Module):
     weight: Parameter  # (out_features, in_features)
     bias: Parameter | None  # (out_features,)
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features

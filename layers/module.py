@@ -51,7 +51,13 @@ class Module:
 
     def __init__(self) -> None:
         self.__dict__.update(
-            training=True, _parameters={}, _buffers={}, _modules={}, _unsaved=set(), _before=[], _after=[],
+            training=True,
+            _parameters={},
+            _buffers={},
+            _modules={},
+            _unsaved=set(),
+            _before=[],
+            _after=[],
         )
 
     # -- calling ------------------------------------------------------------------------------------------------
@@ -71,7 +77,9 @@ class Module:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not isinstance(changed, tuple) or len(changed) != 2:
-                        raise RuntimeError(f"forward pre-hook: expected None or (args, kwargs), got {type(changed).__name__}")
+                        raise RuntimeError(
+                            f"forward pre-hook: expected None or (args, kwargs), got {type(changed).__name__}"
+                        )
                     args, kwargs = changed
             else:
                 changed = hook(self, args)
@@ -197,13 +205,16 @@ class Module:
             raise TypeError(f"a {kind}'s name must be a str, got {type(name).__name__}")
         if not name or "." in name:
             raise KeyError(f"a {kind}'s name must not be empty nor contain a dot, got {name!r}")
-        if name not in place and (name in self.__dict__ or name in dir(type(self)) or any(
-            name in other for other in (self._parameters, self._buffers, self._modules)
-        )):
+        if name not in place and (
+            name in self.__dict__
+            or name in dir(type(self))
+            or any(name in other for other in (self._parameters, self._buffers, self._modules))
+        ):
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
 
-    def named_modules(self, memo: set[Module] | None = None, prefix: str = "",
-                      remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """This module, named ``prefix``, and all below it; one that is held twice comes once unless told otherwise."""
         seen = set() if memo is None else memo
         if self in seen:
@@ -244,8 +255,9 @@ class Module:
                     seen.add(id(value))
                 yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True,
-                         remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Names and parameters; one that is shared comes once, under its first name, unless told otherwise."""
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
@@ -254,8 +266,9 @@ class Module:
         for _, value in self.named_parameters(recurse=recurse):
             yield value
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True,
-                      remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Names and buffers; one that is shared comes once, under its first name, unless told otherwise."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
@@ -292,8 +305,9 @@ class Module:
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def state_dict(self, *, destination: dict[str, Any] | None = None, prefix: str = "",
-                   keep_vars: bool = False) -> dict[str, Any]:
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """Parameters and persistent buffers by name: without history, sharing this module's memory.
 
         With ``keep_vars`` they are the very tensors.  Entries are added to ``destination`` where one is given.
@@ -314,7 +328,9 @@ class Module:
         ``strict``, or where shapes differ; nothing is changed then.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict: expected a mapping from names to tensors, got {type(state_dict).__name__}")
+            raise TypeError(
+                f"load_state_dict: expected a mapping from names to tensors, got {type(state_dict).__name__}"
+            )
         own = self.state_dict(keep_vars=True)
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
@@ -326,7 +342,9 @@ class Module:
                 if value is None:
                     faults.append(f"{key}: expected a tensor or an array, got {type(state_dict[key]).__name__}")
                 elif value.shape != target.shape:
-                    faults.append(f"size mismatch for {key}: the state dict has {value.shape}, the model {target.shape}")
+                    faults.append(
+                        f"size mismatch for {key}: the state dict has {value.shape}, the model {target.shape}"
+                    )
                 else:
                     values[key] = value
         if strict:
@@ -335,7 +353,9 @@ class Module:
             if missing:
                 faults.insert(0, f"Missing key(s): {', '.join(missing)}")
         if faults:
-            raise RuntimeError("\n    ".join([f"load_state_dict: the state dict does not fit {type(self).__name__}:", *faults]))
+            raise RuntimeError(
+                "\n    ".join([f"load_state_dict: the state dict does not fit {type(self).__name__}:", *faults])
+            )
         with no_grad():
             for key, value in values.items():
                 own[key].copy_(value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Parameter, Tensor, no_grad
+from ..framework.dtypes import int64
 from ..kernels.batch_norm import batch_norm
 from ..kernels.create import empty, full, zeros
-from ..framework.dtypes import int64
 from . import init
 from .module import Module
 
@@ -27,8 +27,18 @@ class _BatchNorm(Module):
     num_batches_tracked: Tensor | None  # ()
     ranks: tuple[int, ...]  # numbers of dimensions that inputs may have
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.num_features = num_features
         self.eps = eps
@@ -72,8 +82,14 @@ class _BatchNorm(Module):
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
         used = counted or not self.training  # a layer that stopped tracking leaves its statistics alone
         return batch_norm(
-            input, self.running_mean if used else None, self.running_var if used else None,
-            self.weight, self.bias, by_batch, factor, self.eps,
+            input,
+            self.running_mean if used else None,
+            self.running_var if used else None,
+            self.weight,
+            self.bias,
+            by_batch,
+            factor,
+            self.eps,
         )
 
     def extra_repr(self) -> str:

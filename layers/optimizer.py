@@ -38,7 +38,7 @@ class Optimizer:
         given = list(params)
         if not given:
             raise ValueError(f"{name}: got no parameters")
-        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
         for group in groups:
             self.add_param_group(group)
 
@@ -104,7 +104,9 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{name}: parameters must be tensors, got {type(p).__name__}")
             if not p.is_leaf:
-                raise ValueError(f"{name}: a tensor of shape {p.shape} was made by an operation; only leaves can be optimized")
+                raise ValueError(
+                    f"{name}: a tensor of shape {p.shape} was made by an operation; only leaves can be optimized"
+                )
             if id(p) in held:
                 raise ValueError(f"{name}: a parameter of shape {p.shape} is given twice")
             held.add(id(p))
@@ -137,10 +139,14 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for number, kept in state_dict["state"].items():
             if number not in param:
-                raise ValueError(f"{name}: the state dict has state of a parameter {number}, which is in none of its groups")
+                raise ValueError(
+                    f"{name}: the state dict has state of a parameter {number}, which is in none of its groups"
+                )
             state[param[number]] = {key: self._restored(key, value, param[number]) for key, value in kept.items()}
-        updated = [{**own, **deepcopy({k: v for k, v in g.items() if k != "params"})}
-                   for own, g in zip(self.param_groups, groups, strict=True)]
+        updated = [
+            {**own, **deepcopy({k: v for k, v in g.items() if k != "params"})}
+            for own, g in zip(self.param_groups, groups, strict=True)
+        ]
         for group in updated:
             self.check(group)
         self.param_groups = updated
@@ -153,7 +159,9 @@ class Optimizer:
         if key == "step":
             return int(value.item())
         if value.shape != param.shape:
-            raise ValueError(f"{type(self).__name__}: {key} in the state dict has shape {value.shape}, its parameter {param.shape}")
+            raise ValueError(
+                f"{type(self).__name__}: {key} in the state dict has shape {value.shape}, its parameter {param.shape}"
+            )
         return value.detach().to(dtype=param.dtype, device=param.device, copy=True)
 
     def __repr__(self) -> str:

@@ -33,46 +33,126 @@ def rows(names: str) -> tuple[str, ...]:
 
 
 FAULTS = [
-    Fault("a sign in a Triton backward kernel", "kernels/tanh.py",
-          "def _backward(grad, y):\n    return grad * (1 - y * y)", "def _backward(grad, y):\n    return grad * (1 + y * y)", rows("tanh")),
-    Fault("an off-by-one mask in the elementwise kernel", "framework/elementwise.py",
-          "mask = element < n", "mask = element < n - 1", rows("mul")),
-    Fault("an off-by-one mask in the copy kernel", "framework/launch.py",
-          "mask = element < n", "mask = element < n - 1", rows("contiguous or to-")),
-    Fault("a wrong keeps", "kernels/mul.py",
-          'Grad(of=("input",), keeps=("other",), op="mul")', 'Grad(of=("input",), keeps=("input",), op="mul")', rows("mul")),
-    Fault("a lost accumulation in the engine", "autograd/engine.py",
-          'arriving[edge] = self.run(OPS["add"], (before, gradient), {})', "arriving[edge] = gradient", ("tests/autograd/test_engine.py",)),
-    Fault("un-broadcasting left out", "autograd/engine.py",
-          "return result if result.shape == shape else", "return result if result.shape != () else", ("tests/autograd/test_engine.py",)),
-    Fault("swapped strides in the convolution kernel", "framework/convolution.py",
-          "y * in_strides[2] + x * in_strides[3] + (c", "y * in_strides[3] + x * in_strides[2] + (c", rows("conv2d")),
-    Fault("a mean that forgets to divide", "kernels/mean.py",
-          "factor=1 / n if n else float(\"inf\"))", "factor=1.0)", rows("mean")),
-    Fault("the kink of leaky_relu on the wrong side, in NumPy", "kernels/leaky_relu.py",
-          "factor = np.multiply(input > 0,", "factor = np.multiply(input >= 0,", rows("leaky_relu")),
-    Fault("the kink of leaky_relu on the wrong side, in Triton", "kernels/leaky_relu.py",
-          "def _backward(grad, x, slope):\n    return tl.where(x > 0,", "def _backward(grad, x, slope):\n    return tl.where(x >= 0,",
-          rows("leaky_relu")),
-    Fault("a biased variance doubly divided in batch norm", "kernels/batch_norm.py",
-          "var = (rows.sums(x * x) / rows.count)", "var = (rows.sums(x * x) / (rows.count - 1))", rows("batch_norm")),
-    Fault("Adam without the second moment's bias correction", "kernels/adam.py",
-          "return lr / (1 - beta1**step), sqrt(1 - beta2**step)", "return lr / (1 - beta1**step), 1.0", rows("adam")),
-    Fault("a saved tensor's version never checked", "autograd/engine.py",
-          "if storage.version != version:", "if False:", ("tests/autograd/test_engine.py",)),
-    Fault("the graph kept after backward", "autograd/engine.py",
-          "        if not self.retain_graph:\n            node.kept = None", "        if False:\n            node.kept = None",
-          ("tests/autograd/test_engine.py",)),
-    Fault("a loader that drops the last batch", "data/loader.py",
-          "BatchSampler(order, batch_size, drop_last)", "BatchSampler(order, batch_size, True)", ("tests/data/test_loader.py",)),
-    Fault("transposed tensors saved as they lie in memory", "framework/saving.py",
-          "np.ascontiguousarray(host)", "np.asarray(host)", ("tests/autograd/test_saving.py",)),
+    Fault(
+        "a sign in a Triton backward kernel",
+        "kernels/tanh.py",
+        "def _backward(grad, y):\n    return grad * (1 - y * y)",
+        "def _backward(grad, y):\n    return grad * (1 + y * y)",
+        rows("tanh"),
+    ),
+    Fault(
+        "an off-by-one mask in the elementwise kernel",
+        "framework/elementwise.py",
+        "mask = element < n",
+        "mask = element < n - 1",
+        rows("mul"),
+    ),
+    Fault(
+        "an off-by-one mask in the copy kernel",
+        "framework/launch.py",
+        "mask = element < n",
+        "mask = element < n - 1",
+        rows("contiguous or to-"),
+    ),
+    Fault(
+        "a wrong keeps",
+        "kernels/mul.py",
+        'Grad(of=("input",), keeps=("other",), op="mul")',
+        'Grad(of=("input",), keeps=("input",), op="mul")',
+        rows("mul"),
+    ),
+    Fault(
+        "a lost accumulation in the engine",
+        "autograd/engine.py",
+        'arriving[edge] = self.run(OPS["add"], (before, gradient), {})',
+        "arriving[edge] = gradient",
+        ("tests/autograd/test_engine.py",),
+    ),
+    Fault(
+        "un-broadcasting left out",
+        "autograd/engine.py",
+        "return result if result.shape == shape else",
+        "return result if result.shape != () else",
+        ("tests/autograd/test_engine.py",),
+    ),
+    Fault(
+        "swapped strides in the convolution kernel",
+        "framework/convolution.py",
+        "y * in_strides[2] + x * in_strides[3] + (c",
+        "y * in_strides[3] + x * in_strides[2] + (c",
+        rows("conv2d"),
+    ),
+    Fault(
+        "a mean that forgets to divide",
+        "kernels/mean.py",
+        'factor=1 / n if n else float("inf"))',
+        "factor=1.0)",
+        rows("mean"),
+    ),
+    Fault(
+        "the kink of leaky_relu on the wrong side, in NumPy",
+        "kernels/leaky_relu.py",
+        "factor = np.multiply(input > 0,",
+        "factor = np.multiply(input >= 0,",
+        rows("leaky_relu"),
+    ),
+    Fault(
+        "the kink of leaky_relu on the wrong side, in Triton",
+        "kernels/leaky_relu.py",
+        "def _backward(grad, x, slope):\n    return tl.where(x > 0,",
+        "def _backward(grad, x, slope):\n    return tl.where(x >= 0,",
+        rows("leaky_relu"),
+    ),
+    Fault(
+        "a biased variance doubly divided in batch norm",
+        "kernels/batch_norm.py",
+        "var = (rows.sums(x * x) / rows.count)",
+        "var = (rows.sums(x * x) / (rows.count - 1))",
+        rows("batch_norm"),
+    ),
+    Fault(
+        "Adam without the second moment's bias correction",
+        "kernels/adam.py",
+        "return lr / (1 - beta1**step), sqrt(1 - beta2**step)",
+        "return lr / (1 - beta1**step), 1.0",
+        rows("adam"),
+    ),
+    Fault(
+        "a saved tensor's version never checked",
+        "autograd/engine.py",
+        "if storage.version != version:",
+        "if False:",
+        ("tests/autograd/test_engine.py",),
+    ),
+    Fault(
+        "the graph kept after backward",
+        "autograd/engine.py",
+        "        if not self.retain_graph:\n            node.kept = None",
+        "        if False:\n            node.kept = None",
+        ("tests/autograd/test_engine.py",),
+    ),
+    Fault(
+        "a loader that drops the last batch",
+        "data/loader.py",
+        "BatchSampler(order, batch_size, drop_last)",
+        "BatchSampler(order, batch_size, True)",
+        ("tests/data/test_loader.py",),
+    ),
+    Fault(
+        "transposed tensors saved as they lie in memory",
+        "framework/saving.py",
+        "np.ascontiguousarray(host)",
+        "np.asarray(host)",
+        ("tests/autograd/test_saving.py",),
+    ),
 ]
 
 
 def copy_of_project(folder: Path) -> Path:
     """The working tree without what running it leaves behind."""
-    skip = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "build", "dist", "*.egg-info", ".*_cache", ".hypothesis", "out")
+    skip = shutil.ignore_patterns(
+        ".git", ".venv*", "__pycache__", "build", "dist", "*.egg-info", ".*_cache", ".hypothesis", "out"
+    )
     return Path(shutil.copytree(ROOT, folder / "project", ignore=skip))
 
 
@@ -86,8 +166,12 @@ def caught_by(project: Path, fault: Fault) -> str | None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *fault.tests],
-            cwd=project, capture_output=True, text=True, check=False,
-            env={k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"} | {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
+            | {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"},
         )
     finally:
         path.write_text(sound)

@@ -68,14 +68,17 @@ def test_every_public_row_states_its_formula(op):
     assert catalogue.formula(op), f"{op.kernel.numpy.__module__}: no line of the docstring says what {op.name} gives"
 
 
-@pytest.mark.parametrize("name, lines", [
-    ("div_floor", ("out = floor(input / other)",)),
-    ("div", ("out = input / other",)),
-    ("leaky_relu_backward", ("grad_input = grad  where x > 0,  slope * grad  elsewhere",)),
-    ("eq", ("out = input == other",)),
-    ("index_clear", ("grad_input = grad, but zeros at the positions",)),
-    ("tanh_second", ()),
-])
+@pytest.mark.parametrize(
+    "name, lines",
+    [
+        ("div_floor", ("out = floor(input / other)",)),
+        ("div", ("out = input / other",)),
+        ("leaky_relu_backward", ("grad_input = grad  where x > 0,  slope * grad  elsewhere",)),
+        ("eq", ("out = input == other",)),
+        ("index_clear", ("grad_input = grad, but zeros at the positions",)),
+        ("tanh_second", ()),
+    ],
+)
 def test_formulas_are_found(name, lines):
     assert catalogue.formula(OPS[name]) == lines
 
@@ -115,9 +118,14 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    (["doctor"], "device interpreter"), (["ops", "mul"], "out = input * other"), ([], "usage:"),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["doctor"], "device interpreter"),
+        (["ops", "mul"], "out = input * other"),
+        ([], "usage:"),
+    ],
+)
 def test_without_triton(arguments, expected):
     command = [sys.executable, "-W", "error", "-c", BAR, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

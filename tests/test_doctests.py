@@ -40,15 +40,30 @@ def test_examples_in_docstrings(name: str) -> None:
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[1:2] not in (
-    ["framework"], ["autograd"], ["kernels"], ["layers"], ["data"],
-)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in NAMES
+        if name.split(".")[1:2]
+        not in (
+            ["framework"],
+            ["autograd"],
+            ["kernels"],
+            ["layers"],
+            ["data"],
+        )
+    ],
+)
 def test_public_names_have_docstrings(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__doc__
     bare = [
-        public for public, value in vars(module).items()
-        if not public.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__.startswith("trigrad") and not value.__doc__
+        public
+        for public, value in vars(module).items()
+        if not public.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.startswith("trigrad")
+        and not value.__doc__
     ]
     assert bare == []

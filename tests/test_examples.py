@@ -19,8 +19,13 @@ def run(*arguments: str) -> str:
     """Run an example in a process of its own; its output."""
     paths = os.pathsep.join([str(Path(tg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-W", "error", *arguments], cwd=EXAMPLES, env=os.environ | {"PYTHONPATH": paths}, capture_output=True,
-        text=True, timeout=300, check=False,
+        [sys.executable, "-W", "error", *arguments],
+        cwd=EXAMPLES,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -37,8 +42,23 @@ def lsgan(monkeypatch):
 
 @pytest.mark.parametrize("loss", ["lsgan", "vanilla"])
 def test_lsgan_writes_what_it_says(loss, tmp_path):
-    run("lsgan.py", "--device", "cpu", "--epochs", "2", "--steps", "3", "--loss", loss, "--samples", "200", "--out", str(tmp_path),
-        "--json", str(tmp_path / "figures.json"))
+    run(
+        "lsgan.py",
+        "--device",
+        "cpu",
+        "--epochs",
+        "2",
+        "--steps",
+        "3",
+        "--loss",
+        loss,
+        "--samples",
+        "200",
+        "--out",
+        str(tmp_path),
+        "--json",
+        str(tmp_path / "figures.json"),
+    )
     written = json.loads((tmp_path / "figures.json").read_text())
     assert len(written["losses"]) == 2 and {"C-FID", "P-FD", "classes", "D loss"} <= set(written["figures"])
     assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")

@@ -44,7 +44,7 @@ def imports(tree: ast.AST, package: list[str]) -> Iterator[tuple[int, bool, list
         elif isinstance(node, ast.ImportFrom):
             if node.level >= len(package) + 1:
                 raise AssertionError(f"line {node.lineno}: leads out of the package")
-            base = package[:len(package) + 1 - node.level] if node.level else []
+            base = package[: len(package) + 1 - node.level] if node.level else []
             base = base + (node.module.split(".") if node.module else [])
             for name in node.names:
                 yield node.lineno, node.level > 0, [*base, name.name]
@@ -89,33 +89,39 @@ def test_imports_point_left(file: Path) -> None:
     assert faults(file.read_text(), home(file)) == []
 
 
-@pytest.mark.parametrize("source, room, fault", [
-    ("from ..autograd import Tensor", "framework", "framework may not import autograd"),
-    ("from ..layers.conv import Conv2d", "kernels", "kernels may not import layers"),
-    ("from ..kernels import add", "data", "data may not import kernels"),
-    ("from .. import layers", "autograd", "autograd may not import layers"),
-    ("from .. import Tensor", "layers", "layers may not import from the door"),
-    ("from ..nn import Linear", "layers", "layers may not import from the door"),
-    ("if TYPE_CHECKING:\n    from ..kernels.add import add", "autograd", "autograd may not import kernels"),
-    ("def f():\n    from ..autograd import Tensor", "framework", "framework may not import autograd"),
-    ("import kernels", "layers", "import relatively"),
-    ("import trigrad as tg", "layers", "import relatively"),
-    ("def f():\n    import torch", "framework", "never imports torch"),
-    ("def f():\n    import triton", "kernels", "only framework imports triton"),
-])
+@pytest.mark.parametrize(
+    "source, room, fault",
+    [
+        ("from ..autograd import Tensor", "framework", "framework may not import autograd"),
+        ("from ..layers.conv import Conv2d", "kernels", "kernels may not import layers"),
+        ("from ..kernels import add", "data", "data may not import kernels"),
+        ("from .. import layers", "autograd", "autograd may not import layers"),
+        ("from .. import Tensor", "layers", "layers may not import from the door"),
+        ("from ..nn import Linear", "layers", "layers may not import from the door"),
+        ("if TYPE_CHECKING:\n    from ..kernels.add import add", "autograd", "autograd may not import kernels"),
+        ("def f():\n    from ..autograd import Tensor", "framework", "framework may not import autograd"),
+        ("import kernels", "layers", "import relatively"),
+        ("import trigrad as tg", "layers", "import relatively"),
+        ("def f():\n    import torch", "framework", "never imports torch"),
+        ("def f():\n    import triton", "kernels", "only framework imports triton"),
+    ],
+)
 def test_a_wrong_import_is_found(source: str, room: str, fault: str) -> None:
     found = faults(source, ["trigrad", room])
     assert len(found) == 1 and fault in found[0]
 
 
-@pytest.mark.parametrize("source, room", [
-    ("from ..framework.op import register", "kernels"),
-    ("from . import tensor", "autograd"),
-    ("from .engine import grad", "autograd"),
-    ("from ..kernels import add", "layers"),
-    ("from .. import framework", "data"),
-    ("import numpy as np", "framework"),
-])
+@pytest.mark.parametrize(
+    "source, room",
+    [
+        ("from ..framework.op import register", "kernels"),
+        ("from . import tensor", "autograd"),
+        ("from .engine import grad", "autograd"),
+        ("from ..kernels import add", "layers"),
+        ("from .. import framework", "data"),
+        ("import numpy as np", "framework"),
+    ],
+)
 def test_a_right_import_passes(source: str, room: str) -> None:
     assert faults(source, ["trigrad", room]) == []
 

@@ -68,8 +68,21 @@ class Environment:
 
     def install(self, *arguments: str | Path) -> None:
         # --ignore-installed: the environment under the tests may hold a trigrad of its own, which is to be left alone
-        answer(sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet", "--no-deps", "--no-index",
-               "--no-build-isolation", "--ignore-installed", *arguments, cwd=self.site)
+        answer(
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.python,
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--ignore-installed",
+            *arguments,
+            cwd=self.site,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +102,20 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source") / "trigrad"
     copytree(checkout, source)
     out = tmp_path_factory.mktemp("wheel")
-    answer(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation",
-           "--wheel-dir", out, source, cwd=out)
+    answer(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "--wheel-dir",
+        out,
+        source,
+        cwd=out,
+    )
     (found,) = out.glob("trigrad-*.whl")
     return found
 
@@ -103,8 +128,9 @@ def wheel_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module", params=["normal", "strict"])
-def editable(request: pytest.FixtureRequest, checkout: Path,
-             tmp_path_factory: pytest.TempPathFactory) -> tuple[Environment, Path]:
+def editable(
+    request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Environment, Path]:
     source = tmp_path_factory.mktemp("editable") / "trigrad"
     copytree(checkout, source)
     made = Environment.make(tmp_path_factory.mktemp("editable-venv"))
@@ -197,7 +223,8 @@ def test_a_bare_room_says_what_to_import(room: str, bare: Environment, checkout:
     done = call(bare.python, "-c", f"import {room}", cwd=checkout)
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1] == (
-        f"ImportError: this folder is a room of trigrad: write 'import trigrad.{room}', not 'import {room}'")
+        f"ImportError: this folder is a room of trigrad: write 'import trigrad.{room}', not 'import {room}'"
+    )
 
 
 def test_the_readme_sets_up_from_nothing() -> None:

@@ -24,12 +24,17 @@ def residual_net(nn, base):
         def __init__(self, inside, outside, stride):
             super().__init__()
             self.body = nn.Sequential(
-                nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(),
-                nn.Conv2d(outside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside),
+                nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(outside),
+                nn.ReLU(),
+                nn.Conv2d(outside, outside, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outside),
             )
             same = stride == 1 and inside == outside
-            self.shortcut = nn.Identity() if same else nn.Sequential(
-                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+            self.shortcut = (
+                nn.Identity()
+                if same
+                else nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
             )
             self.last = nn.LeakyReLU(0.1)
 
@@ -37,9 +42,21 @@ def residual_net(nn, base):
             return self.last(self.body(x) + self.shortcut(x))
 
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, return_indices=False), Residual(4, 4, 1), Residual(4, 8, 2),
-        nn.AvgPool2d(2), nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.Tanh(), nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten(),
-        nn.Dropout(0.0), nn.Linear(8, 6), nn.Unflatten(1, (2, 3)), nn.Flatten(), nn.LogSoftmax(1),
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2, return_indices=False),
+        Residual(4, 4, 1),
+        Residual(4, 8, 2),
+        nn.AvgPool2d(2),
+        nn.ConvTranspose2d(8, 4, 4, 2, 1),
+        nn.Tanh(),
+        nn.AdaptiveAvgPool2d((1, 2)),
+        nn.Flatten(),
+        nn.Dropout(0.0),
+        nn.Linear(8, 6),
+        nn.Unflatten(1, (2, 3)),
+        nn.Flatten(),
+        nn.LogSoftmax(1),
     )
 
 
@@ -71,9 +88,13 @@ def test_a_residual_network_computes_the_same():
         gradients = dict(theirs.named_parameters())
         for name, p in ours.named_parameters():
             expected = gradients[name].grad.numpy()
-            np.testing.assert_allclose(p.grad.numpy(), expected, rtol=1e-3, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=name)
+            np.testing.assert_allclose(
+                p.grad.numpy(), expected, rtol=1e-3, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=name
+            )
         for name, value in theirs.state_dict().items():  # running statistics moved alike
-            np.testing.assert_allclose(ours.state_dict()[name].numpy(), value.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                ours.state_dict()[name].numpy(), value.numpy(), rtol=1e-5, atol=1e-6, err_msg=name
+            )
         out = ours.eval()(tg.tensor(x)).numpy(force=True)
         np.testing.assert_allclose(out, theirs.eval()(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
         ours.train()
@@ -81,18 +102,40 @@ def test_a_residual_network_computes_the_same():
 
 
 LAYERS = [
-    ("Linear", (3, 4), {}), ("Linear", (3, 4), {"bias": False}), ("Identity", (3,), {}), ("Conv2d", (2, 4, 3), {}),
+    ("Linear", (3, 4), {}),
+    ("Linear", (3, 4), {"bias": False}),
+    ("Identity", (3,), {}),
+    ("Conv2d", (2, 4, 3), {}),
     ("Conv2d", (2, 4, (3, 1)), {"stride": 2, "padding": (1, 0), "dilation": 2, "groups": 2, "bias": False}),
-    ("Conv2d", (2, 4, 3), {"padding": "same"}), ("ConvTranspose2d", (4, 2, 3), {}),
+    ("Conv2d", (2, 4, 3), {"padding": "same"}),
+    ("ConvTranspose2d", (4, 2, 3), {}),
     ("ConvTranspose2d", (4, 2, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2, "dilation": 1}),
-    ("BatchNorm2d", (3,), {}), ("BatchNorm2d", (3,), {"momentum": None, "affine": False, "eps": 1e-3}),
-    ("BatchNorm1d", (3,), {"track_running_stats": False}), ("MaxPool2d", (2,), {}),
-    ("MaxPool2d", ((3, 2),), {"stride": 1, "padding": 1, "ceil_mode": True}), ("AvgPool2d", (2,), {"count_include_pad": False}),
-    ("AdaptiveAvgPool2d", ((1, None),), {}), ("Flatten", (), {}), ("Unflatten", (1, (2, 3)), {}), ("Dropout", (), {}),
-    ("Dropout2d", (0.25,), {}), ("ReLU", (), {}), ("ReLU", (), {"inplace": True}), ("LeakyReLU", (), {}),
-    ("LeakyReLU", (0.2,), {"inplace": True}), ("Tanh", (), {}), ("Sigmoid", (), {}), ("Softmax", (), {"dim": 1}),
-    ("LogSoftmax", (), {"dim": -1}), ("MSELoss", (), {}), ("CrossEntropyLoss", (), {"label_smoothing": 0.1}), ("NLLLoss", (), {}),
-    ("BCEWithLogitsLoss", (), {"reduction": "sum"}), ("Sequential", (), {}), ("ModuleList", (), {}), ("ModuleDict", (), {}),
+    ("BatchNorm2d", (3,), {}),
+    ("BatchNorm2d", (3,), {"momentum": None, "affine": False, "eps": 1e-3}),
+    ("BatchNorm1d", (3,), {"track_running_stats": False}),
+    ("MaxPool2d", (2,), {}),
+    ("MaxPool2d", ((3, 2),), {"stride": 1, "padding": 1, "ceil_mode": True}),
+    ("AvgPool2d", (2,), {"count_include_pad": False}),
+    ("AdaptiveAvgPool2d", ((1, None),), {}),
+    ("Flatten", (), {}),
+    ("Unflatten", (1, (2, 3)), {}),
+    ("Dropout", (), {}),
+    ("Dropout2d", (0.25,), {}),
+    ("ReLU", (), {}),
+    ("ReLU", (), {"inplace": True}),
+    ("LeakyReLU", (), {}),
+    ("LeakyReLU", (0.2,), {"inplace": True}),
+    ("Tanh", (), {}),
+    ("Sigmoid", (), {}),
+    ("Softmax", (), {"dim": 1}),
+    ("LogSoftmax", (), {"dim": -1}),
+    ("MSELoss", (), {}),
+    ("CrossEntropyLoss", (), {"label_smoothing": 0.1}),
+    ("NLLLoss", (), {}),
+    ("BCEWithLogitsLoss", (), {"reduction": "sum"}),
+    ("Sequential", (), {}),
+    ("ModuleList", (), {}),
+    ("ModuleDict", (), {}),
 ]
 
 
@@ -109,15 +152,25 @@ def test_layers_are_made_alike(name, args, options):
             assert getattr(ours, key) == value, key
 
 
-@pytest.mark.parametrize("name, args, options", [
-    ("Linear", (30, 40), {}), ("Conv2d", (4, 20, 3), {"groups": 2}), ("ConvTranspose2d", (6, 10, 3), {}),
-], ids=["linear", "conv", "transposed"])
+@pytest.mark.parametrize(
+    "name, args, options",
+    [
+        ("Linear", (30, 40), {}),
+        ("Conv2d", (4, 20, 3), {"groups": 2}),
+        ("ConvTranspose2d", (6, 10, 3), {}),
+    ],
+    ids=["linear", "conv", "transposed"],
+)
 def test_first_values_have_one_distribution(name, args, options):
     torch.manual_seed(0)
     tg.manual_seed(0)
     for key in ("weight", "bias"):
-        ours = np.concatenate([getattr(getattr(tg.nn, name)(*args, **options), key).numpy(force=True).ravel() for _ in range(20)])
-        theirs = np.concatenate([getattr(getattr(torch.nn, name)(*args, **options), key).detach().numpy().ravel() for _ in range(20)])
+        ours = np.concatenate(
+            [getattr(getattr(tg.nn, name)(*args, **options), key).numpy(force=True).ravel() for _ in range(20)]
+        )
+        theirs = np.concatenate(
+            [getattr(getattr(torch.nn, name)(*args, **options), key).detach().numpy().ravel() for _ in range(20)]
+        )
         steps = np.quantile(theirs, np.linspace(0, 1, 11))
         share = np.histogram(ours, steps)[0] / ours.size
         assert np.abs(share - 0.1).max() < 5 / np.sqrt(ours.size)
@@ -125,9 +178,14 @@ def test_first_values_have_one_distribution(name, args, options):
 
 
 OPTIMIZERS = [
-    ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}), ("SGD", {"lr": 0.01, "maximize": True, "momentum": 0.5}),
-    ("Adam", {"lr": 0.1}), ("Adam", {"lr": 0.1, "betas": (0.5, 0.999), "weight_decay": 0.1}), ("Adam", {"lr": 0.1, "amsgrad": True}),
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.01, "maximize": True, "momentum": 0.5}),
+    ("Adam", {"lr": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.5, 0.999), "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "amsgrad": True}),
     ("Adam", {"lr": 0.01, "eps": 1e-3, "maximize": True, "amsgrad": True, "weight_decay": 0.1}),
 ]
 

@@ -150,11 +150,20 @@ def test_ways_to_say_a_size():
     assert rows.rand(()).shape == ()
     assert rows.randint(4, (2, 3)).shape == rows.randint(1, 4, (2, 3)).shape == rows.randint(high=4, size=(2, 3)).shape
     assert rows.rand(2, requires_grad=True).requires_grad
-    for wrong in (lambda: rows.rand(), lambda: rows.rand(2, size=(2,)), lambda: rows.rand(2.5),
-                  lambda: rows.randint(5, 3)):
+    for wrong in (
+        lambda: rows.rand(),
+        lambda: rows.rand(2, size=(2,)),
+        lambda: rows.rand(2.5),
+        lambda: rows.randint(5, 3),
+    ):
         with pytest.raises(TypeError):
             wrong()
-    for wrong in (lambda: rows.rand(-1), lambda: rows.rand(2, dtype=dtypes.int64), lambda: rows.randint(3, 3, (2,)),
-                  lambda: rows.randperm(-1), lambda: rows.randperm(300, dtype=dtypes.uint8)):
+    for wrong in (
+        lambda: rows.rand(-1),
+        lambda: rows.rand(2, dtype=dtypes.int64),
+        lambda: rows.randint(3, 3, (2,)),
+        lambda: rows.randperm(-1),
+        lambda: rows.randperm(300, dtype=dtypes.uint8),
+    ):
         with pytest.raises(RuntimeError):
             wrong()

@@ -24,8 +24,19 @@ from .framework.array import from_numpy
 from .framework.op import OPS, Op, Sample
 
 __all__ = [
-    "assert_close", "check_error", "check_gradient", "check_op", "check_row", "check_second_gradient", "check_triton",
-    "check_untouched", "check_worked", "compile_row", "samples_of", "tolerance", "twice_differentiable",
+    "assert_close",
+    "check_error",
+    "check_gradient",
+    "check_op",
+    "check_row",
+    "check_second_gradient",
+    "check_triton",
+    "check_untouched",
+    "check_worked",
+    "compile_row",
+    "samples_of",
+    "tolerance",
+    "twice_differentiable",
 ]
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -108,7 +119,9 @@ class _Called:
         weights = [np.asarray(rng.normal(size=o.shape)).astype(o.dtype.numpy) for o in live]
         self.gradients: list[Any] = []
         if live and self.leaves:
-            self.gradients = list(grad(live, self.leaves, [_beside(w, o) for w, o in zip(weights, live, strict=True)], allow_unused=True))
+            self.gradients = list(
+                grad(live, self.leaves, [_beside(w, o) for w, o in zip(weights, live, strict=True)], allow_unused=True)
+            )
         self.written = [t for name, t in zip(op.inputs, tensors, strict=True) if name in op.writes]
 
     def _tensor(self, x: Any, name: str, place: Any, spread: bool) -> Any:
@@ -154,7 +167,8 @@ def _beside(x: np.ndarray, tensor: Tensor) -> Tensor:
 def check_row(op: Op) -> None:
     """The row is whole: both versions with one signature, gradients that exist, a formula, a public docstring."""
     ours, theirs = (
-        [(p.name, p.kind) for p in inspect.signature(f).parameters.values()] for f in (op.kernel.numpy, op.kernel.triton)
+        [(p.name, p.kind) for p in inspect.signature(f).parameters.values()]
+        for f in (op.kernel.numpy, op.kernel.triton)
     )
     assert ours == theirs, f"{op.name}: the NumPy version takes {ours}, the Triton version {theirs}"
     for g in op.grads:
@@ -173,14 +187,20 @@ def check_worked(op: Op, sample: Sample) -> None:
     count = len(results)
     for i, (o, answer) in enumerate(zip(results, sample.answers, strict=False)):
         expected = np.asarray(answer)
-        assert o.shape == expected.shape, f"{op.name} {sample.name}: output {i} has shape {o.shape}, expected {expected.shape}"
-        np.testing.assert_allclose(np.asarray(o.host(), np.float64), np.asarray(expected, np.float64), rtol=1e-12, atol=1e-15)
+        assert o.shape == expected.shape, (
+            f"{op.name} {sample.name}: output {i} has shape {o.shape}, expected {expected.shape}"
+        )
+        np.testing.assert_allclose(
+            np.asarray(o.host(), np.float64), np.asarray(expected, np.float64), rtol=1e-12, atol=1e-15
+        )
     answers = sample.answers[count:]
     if answers:
         found = _ones(op, sample)
         assert len(found) == len(answers), f"{op.name} {sample.name}: {len(found)} gradients, {len(answers)} answers"
         for i, (g, answer) in enumerate(zip(found, answers, strict=True)):
-            np.testing.assert_allclose(g, np.asarray(answer, np.float64), rtol=1e-12, atol=1e-15, err_msg=f"gradient {i}")
+            np.testing.assert_allclose(
+                g, np.asarray(answer, np.float64), rtol=1e-12, atol=1e-15, err_msg=f"gradient {i}"
+            )
 
 
 def _ones(op: Op, sample: Sample) -> list[np.ndarray]:
@@ -197,7 +217,9 @@ def _ones(op: Op, sample: Sample) -> list[np.ndarray]:
             leaves.append(t.requires_grad_())
         return t
 
-    out = apply(op, *(tensor(x, n) for n, x in zip(op.inputs, _inputs(sample, "float64"), strict=True)), **sample.settings)
+    out = apply(
+        op, *(tensor(x, n) for n, x in zip(op.inputs, _inputs(sample, "float64"), strict=True)), **sample.settings
+    )
     first = out[0] if isinstance(out, tuple) else out
     ones = wrap(np.ones(first.shape, first.dtype.numpy))
     found = grad(first, leaves, ones, materialize_grads=True)
@@ -211,7 +233,9 @@ def check_untouched(op: Op, sample: Sample) -> None:
     _Called(op, inputs, sample.settings, "cpu")
     for name, now, then in zip(op.inputs, inputs, before, strict=True):
         if name not in op.writes:
-            for a, b in zip(now if isinstance(now, tuple) else (now,), then if isinstance(then, tuple) else (then,), strict=True):
+            for a, b in zip(
+                now if isinstance(now, tuple) else (now,), then if isinstance(then, tuple) else (then,), strict=True
+            ):
                 np.testing.assert_array_equal(a, b, err_msg=f"{op.name} {sample.name}: input {name} was changed")
 
 
@@ -236,12 +260,16 @@ def check_gradient(op: Op, sample: Sample, eps: float = 1e-6) -> bool:
     if not live or not called.leaves or any(called.outputs[i].dtype is not dtypes.float64 for i in live):
         return False
     rng = np.random.default_rng(2)
-    directions = [np.asarray(rng.normal(size=x.shape)) if _is_float(x) and x.dtype == np.float64 else None for x in _flat(inputs)]
+    directions = [
+        np.asarray(rng.normal(size=x.shape)) if _is_float(x) and x.dtype == np.float64 else None for x in _flat(inputs)
+    ]
     rng_w = np.random.default_rng(1)
     weights = [np.asarray(rng_w.normal(size=called.outputs[i].shape)) for i in live]
 
     def along(step: float) -> float:
-        moved = iter(x if d is None else np.asarray(x + step * d) for x, d in zip(_flat(inputs), directions, strict=True))
+        moved = iter(
+            x if d is None else np.asarray(x + step * d) for x, d in zip(_flat(inputs), directions, strict=True)
+        )
         regrouped = [tuple(next(moved) for _ in x) if isinstance(x, tuple) else next(moved) for x in inputs]
         out = apply(op, *(_plain(x) for x in regrouped), **sample.settings)
         outs = out if isinstance(out, tuple) else (out,)
@@ -251,7 +279,9 @@ def check_gradient(op: Op, sample: Sample, eps: float = 1e-6) -> bool:
     claimed = sum(np.sum(g.host() * d) for g, d in zip(called.gradients, steps, strict=True) if g is not None)
     up, down = along(eps), along(-eps)
     measured = (up - down) / (2 * eps)
-    size = sum(float(np.sum(np.abs(g.host() * d))) for g, d in zip(called.gradients, steps, strict=True) if g is not None)
+    size = sum(
+        float(np.sum(np.abs(g.host() * d))) for g, d in zip(called.gradients, steps, strict=True) if g is not None
+    )
     # truncation ~ eps^2, cancellation ~ 2^-52 |f| / eps
     allowed = 1e-6 * size + 2.0**-48 * (abs(up) + 1) / eps
     assert abs(claimed - measured) <= allowed, (
@@ -281,8 +311,10 @@ def twice_differentiable(op: Op) -> bool:
 
 def _never_float(op: Op, g: Any, row: Op) -> set[str]:
     """Inputs of a gradient row that are kept arrays without a gradient of their own: indices, masks, targets."""
-    differentiable = {n for h in op.grads for n in h.of} | {op.outputs[i] for i in range(min(op.differentiable, len(op.outputs)))}
-    kept = row.inputs[len(row.inputs) - len(g.keeps):] if g.keeps else ()
+    differentiable = {n for h in op.grads for n in h.of} | {
+        op.outputs[i] for i in range(min(op.differentiable, len(op.outputs)))
+    }
+    kept = row.inputs[len(row.inputs) - len(g.keeps) :] if g.keeps else ()
     return {name for name, source in zip(kept, g.keeps, strict=True) if source not in differentiable}
 
 
@@ -304,7 +336,10 @@ def check_second_gradient(op: Op, sample: Sample, eps: float = 1e-6) -> bool:
     bends = [np.asarray(rng.normal(size=a.shape)) for a in arriving]
 
     def first(step: float, create_graph: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
-        leaves = [wrap(np.asarray(x + step * d)).requires_grad_() if d is not None else x for x, d in zip(flat, directions, strict=True)]
+        leaves = [
+            wrap(np.asarray(x + step * d)).requires_grad_() if d is not None else x
+            for x, d in zip(flat, directions, strict=True)
+        ]
         queue = iter(wrap(x) if isinstance(x, np.ndarray) else x for x in leaves)
         regrouped = [tuple(next(queue) for _ in x) if isinstance(x, tuple) else next(queue) for x in inputs]
         out = apply(op, *regrouped, **sample.settings)
@@ -336,7 +371,8 @@ def check_second_gradient(op: Op, sample: Sample, eps: float = 1e-6) -> bool:
     size = sum(float(np.sum(np.abs(s.host() * d))) for s, d in zip(second, steps, strict=True) if s is not None)
     allowed = 1e-6 * size + 2.0**-48 * (abs(up) + 1) / eps
     assert abs(claimed - measured) <= allowed, (
-        f"{op.name} {sample.name}: the second derivative along a random direction is {claimed:.10g}, central differences give {measured:.10g}"
+        f"{op.name} {sample.name}: the second derivative along a random direction is {claimed:.10g}, "
+        f"central differences give {measured:.10g}"
     )
     return True
 
@@ -368,8 +404,11 @@ def check_error(op: Op, sample: Sample, device: Any = "cpu") -> None:
     kind, message = sample.raises
     inputs = _inputs(sample, None)
     tensors = [
-        tuple(_put(y, device) for y in x) if isinstance(x, tuple) and all(isinstance(y, np.ndarray) for y in x)
-        else _put(x, device) if isinstance(x, np.ndarray) else x
+        tuple(_put(y, device) for y in x)
+        if isinstance(x, tuple) and all(isinstance(y, np.ndarray) for y in x)
+        else _put(x, device)
+        if isinstance(x, np.ndarray)
+        else x
         for x in inputs
     ]
     try:
@@ -407,7 +446,15 @@ def check_op(op: Op, device: Any = "interpreter", targets: Iterable[str] = ()) -
     ``device`` runs the Triton version (the interpreter, or ``"cuda"`` where there is a GPU); ``targets`` are
     names such as ``"sm_90"`` for which its kernels are compiled.  Raises AssertionError at the first failure.
     """
-    made = {"samples": 0, "worked": 0, "gradients": 0, "second gradients": 0, "comparisons": 0, "errors": 0, "kernels": 0}
+    made = {
+        "samples": 0,
+        "worked": 0,
+        "gradients": 0,
+        "second gradients": 0,
+        "comparisons": 0,
+        "errors": 0,
+        "kernels": 0,
+    }
     check_row(op)
     for sample in samples_of(op):
         made["samples"] += 1

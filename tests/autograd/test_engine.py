@@ -19,15 +19,22 @@ def toy(name: str, f, *, keeps=(), grads=(), **fields) -> Op:
 
 
 SQUARE_BACKWARD = toy(
-    "square_backward", lambda grad, input: 2 * grad * input,
+    "square_backward",
+    lambda grad, input: 2 * grad * input,
     grads=(Grad(("grad",), ("input",), "toy_square_backward"), Grad(("input",), ("grad",), "toy_square_backward")),
 )
 SQUARE = toy("square", lambda input: input * input, grads=(Grad(("input",), ("input",), "toy_square_backward"),))
-TIMES_OUT = toy("times_out", lambda grad, output: grad * output, grads=(
-    Grad(("grad",), ("output",), "toy_times_out"), Grad(("output",), ("grad",), "toy_times_out")))
+TIMES_OUT = toy(
+    "times_out",
+    lambda grad, output: grad * output,
+    grads=(Grad(("grad",), ("output",), "toy_times_out"), Grad(("output",), ("grad",), "toy_times_out")),
+)
 EXP = toy("exp", lambda input: np.exp(input), grads=(Grad(("input",), ("output",), "toy_times_out"),))
 PAIR = toy(
-    "pair", lambda input: (2 * input, 3 * input), outputs=("double", "triple"), differentiable=2,
+    "pair",
+    lambda input: (2 * input, 3 * input),
+    outputs=("double", "triple"),
+    differentiable=2,
     grads=(Grad(("input",), (), "toy_pair_backward"),),
 )
 toy("pair_backward", lambda double, triple: 2 * double + 3 * triple)
@@ -184,7 +191,10 @@ def test_second_backward_says_so():
     x = leaf(2.0)
     y = square(x)
     y.backward()
-    with pytest.raises(RuntimeError, match=r"the graph was freed by a backward before \(at <ToySquareBackward>\); use retain_graph=True"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"the graph was freed by a backward before \(at <ToySquareBackward>\); use retain_graph=True",
+    ):
         y.backward()
     z = square(x)
     z.backward(retain_graph=True)
@@ -210,7 +220,10 @@ def test_a_changed_saved_tensor_is_an_error_with_both_versions():
     y = square(h)
     with tg.no_grad():
         h += 1.0
-    with pytest.raises(RuntimeError, match="toy_square needs for its gradient was changed in place: it was at version 0, now it is at version 1"):
+    with pytest.raises(
+        RuntimeError,
+        match="toy_square needs for its gradient was changed in place: it was at version 0, now it is at version 1",
+    ):
         y.backward()
 
 
@@ -234,7 +247,9 @@ def test_in_place_moves_the_history():
 
 def test_in_place_on_a_leaf_that_requires_grad():
     x = leaf(1.0)
-    with pytest.raises(RuntimeError, match=r"add_: a leaf that requires a gradient cannot be changed in place; use no_grad\(\)"):
+    with pytest.raises(
+        RuntimeError, match=r"add_: a leaf that requires a gradient cannot be changed in place; use no_grad\(\)"
+    ):
         x += 1.0
     with tg.no_grad():
         x += 1.0
@@ -243,7 +258,9 @@ def test_in_place_on_a_leaf_that_requires_grad():
 
 def test_in_place_keeps_shape_and_dtype():
     x = wrap(np.ones(3))
-    with pytest.raises(RuntimeError, match=r"add_: the result has shape \(2, 3\), the tensor it would be written into \(3,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"add_: the result has shape \(2, 3\), the tensor it would be written into \(3,\)"
+    ):
         x += wrap(np.ones((2, 3)))
     n = wrap(np.arange(3))
     with pytest.raises(RuntimeError, match="mul_: a result of dtype float32 cannot be written into a tensor of int64"):
@@ -308,8 +325,8 @@ def test_gradients_of_gradients():
     (k,) = tg.autograd.grad(h, x, ones(x))
     np.testing.assert_allclose(k.numpy(), 24 * x.detach().numpy())
     y = leaf(0.5)
-    first, = tg.autograd.grad(tg.apply(EXP, y), y, create_graph=True)
-    second, = tg.autograd.grad(first, y, create_graph=True)
+    (first,) = tg.autograd.grad(tg.apply(EXP, y), y, create_graph=True)
+    (second,) = tg.autograd.grad(first, y, create_graph=True)
     assert second.item() == pytest.approx(np.exp(0.5))
 
 
@@ -396,7 +413,9 @@ def test_leaf_rules():
 def test_assigning_grad_is_checked():
     x = leaf(1.0, 2.0)
     x.grad = wrap(np.ones(2))
-    with pytest.raises(RuntimeError, match=r"grad: expected shape \(2,\) of float64 on cpu, got shape \(3,\) of float64 on cpu"):
+    with pytest.raises(
+        RuntimeError, match=r"grad: expected shape \(2,\) of float64 on cpu, got shape \(3,\) of float64 on cpu"
+    ):
         x.grad = wrap(np.ones(3))
     with pytest.raises(TypeError, match="grad: expected a Tensor or None, got float"):
         x.grad = 1.0

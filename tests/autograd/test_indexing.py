@@ -24,8 +24,9 @@ def random_index(rng, shape):
             index.append(i)
             basic.append(i)
         elif kind == "slice":
-            s = slice(*(None if rng.random() < 0.3 else int(v) for v in (*rng.integers(-n - 1, n + 2, 2),
-                                                                         rng.integers(1, 4))))
+            s = slice(
+                *(None if rng.random() < 0.3 else int(v) for v in (*rng.integers(-n - 1, n + 2, 2), rng.integers(1, 4)))
+            )
             index.append(s)
             basic.append(s)
             left.append(slice(None))
@@ -99,8 +100,9 @@ def test_reading_and_its_gradient(device, count, rng):
         got.backward(on(device, weight))
         gradient = np.zeros(values.size)
         np.add.at(gradient, places.reshape(-1), weight.reshape(-1))
-        np.testing.assert_allclose(x.grad.host().reshape(-1), gradient, rtol=1e-12, atol=1e-12,
-                                   err_msg=f"{number} {shape} {index}")
+        np.testing.assert_allclose(
+            x.grad.host().reshape(-1), gradient, rtol=1e-12, atol=1e-12, err_msg=f"{number} {shape} {index}"
+        )
 
 
 @pytest.mark.parametrize("device, count", [("cpu", 400), ("interpreter", 25)])
@@ -217,8 +219,9 @@ def test_a_kept_tensor_that_was_written_is_an_error(device):
     y = x * 2
     z = y * y
     y[0] = 1.0
-    with pytest.raises(RuntimeError,
-                       match=r"mul needs for its gradient was changed .* at version 0, now it is at version 1"):
+    with pytest.raises(
+        RuntimeError, match=r"mul needs for its gradient was changed .* at version 0, now it is at version 1"
+    ):
         z.backward(on(device, np.ones(3)))
 
 
@@ -254,22 +257,32 @@ def test_sums_of_repeats_do_not_vary(rng):
     np.testing.assert_allclose(found[0], exact, rtol=0, atol=4 * 2.0**-23 * np.sqrt(500) * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("index, kind, message", [
-    (([2], 0), IndexError, "index 2 is out of range for dimension 0 of size 2"),
-    ((slice(None), [-4]), IndexError, "index -4 is out of range for dimension 1 of size 3"),
-    (-3, IndexError, "index -3 is out of range for dimension 0 of size 2"),
-    (np.zeros((3, 2), bool), IndexError, "the mask has shape (3, 2), the dimensions it is for have (2, 3)"),
-    (([0, 1], [0, 1, 2]), IndexError, "the arrays of an index must broadcast, these have shapes (2,) and (3,)"),
-    (np.zeros((2, 3, 1), bool), IndexError, "3 dimensions are indexed, the tensor has 2"),
-    (np.array([1.0]), IndexError, "a tensor in an index must be an integer or a bool one, got float64"),
-    (np.array([1], np.uint8), IndexError,
-     "a tensor in an index must be an integer or a bool one, got uint8, which could mean either"),
-    (1.0, IndexError, "an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got float"),
-    ([[0], [0, 1]], IndexError, "a list in an index must have elements of one length"),
-    ([slice(None)], IndexError, "a list in an index must hold integers or bools; separate other parts by commas"),
-    (slice(0, 1.5), TypeError, "the bounds of a slice must be integers or None, got float"),
-    (slice(None, None, 0), ValueError, "the step of a slice must be positive, got 0"),
-])
+@pytest.mark.parametrize(
+    "index, kind, message",
+    [
+        (([2], 0), IndexError, "index 2 is out of range for dimension 0 of size 2"),
+        ((slice(None), [-4]), IndexError, "index -4 is out of range for dimension 1 of size 3"),
+        (-3, IndexError, "index -3 is out of range for dimension 0 of size 2"),
+        (np.zeros((3, 2), bool), IndexError, "the mask has shape (3, 2), the dimensions it is for have (2, 3)"),
+        (([0, 1], [0, 1, 2]), IndexError, "the arrays of an index must broadcast, these have shapes (2,) and (3,)"),
+        (np.zeros((2, 3, 1), bool), IndexError, "3 dimensions are indexed, the tensor has 2"),
+        (np.array([1.0]), IndexError, "a tensor in an index must be an integer or a bool one, got float64"),
+        (
+            np.array([1], np.uint8),
+            IndexError,
+            "a tensor in an index must be an integer or a bool one, got uint8, which could mean either",
+        ),
+        (
+            1.0,
+            IndexError,
+            "an index is made of integers, slices, None, Ellipsis, masks and arrays of integers, got float",
+        ),
+        ([[0], [0, 1]], IndexError, "a list in an index must have elements of one length"),
+        ([slice(None)], IndexError, "a list in an index must hold integers or bools; separate other parts by commas"),
+        (slice(0, 1.5), TypeError, "the bounds of a slice must be integers or None, got float"),
+        (slice(None, None, 0), ValueError, "the step of a slice must be positive, got 0"),
+    ],
+)
 def test_messages(index, kind, message):
     x = on("cpu", np.zeros((2, 3)))
     for name, call in (("getitem", lambda: x[index]), ("setitem", lambda: x.__setitem__(index, 1.0))):

@@ -61,10 +61,20 @@ def test_every_dtype(dtype):
 def test_a_checkpoint(tmp_path):
     checkpoint = {
         "model": {"conv.weight": ramp(2, 3, 4), "conv.bias": ramp(2)},
-        "optimizer": {"state": {0: {"step": 5, "exp_avg": ramp(2, 3, 4)}, 1: {}},
-                      "groups": [{"lr": 1e-3, "betas": (0.5, 0.999), "amsgrad": False, "params": [0, 1]}]},
-        "best": float("-inf"), "worst": float("nan"), "seed": 2**64 - 1, "name": "Größe \u2192 \ud800", "nothing": None,
-        "rng": np.arange(16, dtype=np.uint8), 3: (), None: [], True: "bool", 0.5: "half",
+        "optimizer": {
+            "state": {0: {"step": 5, "exp_avg": ramp(2, 3, 4)}, 1: {}},
+            "groups": [{"lr": 1e-3, "betas": (0.5, 0.999), "amsgrad": False, "params": [0, 1]}],
+        },
+        "best": float("-inf"),
+        "worst": float("nan"),
+        "seed": 2**64 - 1,
+        "name": "Größe \u2192 \ud800",
+        "nothing": None,
+        "rng": np.arange(16, dtype=np.uint8),
+        3: (),
+        None: [],
+        True: "bool",
+        0.5: "half",
     }
     path = tmp_path / "checkpoint.safetensors"
     save(checkpoint, path)
@@ -77,20 +87,39 @@ def test_a_checkpoint(tmp_path):
 
 def test_types_that_come_back_plain():
     assert again({"a": np.float64(0.1), "b": np.int32(3), "c": np.bool_(True), "d": np.float32(0.5)}) == {
-        "a": 0.1, "b": 3, "c": True, "d": 0.5}
+        "a": 0.1,
+        "b": 3,
+        "c": True,
+        "d": 0.5,
+    }
     same(again(OrderedDict(b=1, a=2)), {"b": 1, "a": 2})
     w = ramp(2).requires_grad_()
     same(again([w, w * 2]), [w.detach(), (w * 2).detach()])
 
 
-LEAVES = (st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-          | st.builds(ramp, st.integers(0, 3), st.integers(0, 3), dtype=st.sampled_from([d.name for d in dtypes.ALL])))
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.builds(ramp, st.integers(0, 3), st.integers(0, 3), dtype=st.sampled_from([d.name for d in dtypes.ALL]))
+)
 KEYS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(tuple)
-                    | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12))
+@given(
+    st.recursive(
+        LEAVES,
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.lists(inner, max_size=4).map(tuple)
+            | st.dictionaries(KEYS, inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+)
 def test_any_structure(tree):
     same(again(tree), tree)
 
@@ -195,19 +224,22 @@ def test_what_is_loaded_may_be_written():
 # What cannot be saved
 
 
-@pytest.mark.parametrize(("make", "kind", "message"), [
-    (lambda: {"a": [1, {2}]}, TypeError, r"save: \['a'\]\[1\] is a set"),
-    (lambda: object(), TypeError, "the object itself is a object"),
-    (lambda: {"f": len}, TypeError, r"\['f'\] is a builtin_function"),
-    (lambda: {"z": 1j}, TypeError, r"\['z'\] is a complex"),
-    (lambda: {"b": b"x"}, TypeError, r"\['b'\] is a bytes"),
-    (lambda: {(1, 2): 3}, TypeError, r"key \(1, 2\)"),
-    (lambda: {float("nan"): 3}, TypeError, "key nan"),
-    (lambda: [namedtuple("Pair", "a b")(1, 2)], TypeError, r"\[0\] is a Pair"),
-    (lambda: {"x": np.zeros(2, np.uint32)}, TypeError, r"\['x'\] is an array of uint32"),
-    (lambda: {"x": np.array(["a"])}, TypeError, "array of <U1"),
-    (lambda: type("Net", (), {"state_dict": None})(), TypeError, r"a Net; .*save its state_dict\(\)"),
-])
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: {"a": [1, {2}]}, TypeError, r"save: \['a'\]\[1\] is a set"),
+        (lambda: object(), TypeError, "the object itself is a object"),
+        (lambda: {"f": len}, TypeError, r"\['f'\] is a builtin_function"),
+        (lambda: {"z": 1j}, TypeError, r"\['z'\] is a complex"),
+        (lambda: {"b": b"x"}, TypeError, r"\['b'\] is a bytes"),
+        (lambda: {(1, 2): 3}, TypeError, r"key \(1, 2\)"),
+        (lambda: {float("nan"): 3}, TypeError, "key nan"),
+        (lambda: [namedtuple("Pair", "a b")(1, 2)], TypeError, r"\[0\] is a Pair"),
+        (lambda: {"x": np.zeros(2, np.uint32)}, TypeError, r"\['x'\] is an array of uint32"),
+        (lambda: {"x": np.array(["a"])}, TypeError, "array of <U1"),
+        (lambda: type("Net", (), {"state_dict": None})(), TypeError, r"a Net; .*save its state_dict\(\)"),
+    ],
+)
 def test_what_cannot_be_saved(make, kind, message, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"before")
@@ -326,13 +358,29 @@ def described(structure, version=1):
     return bytes(serialize({}, metadata={"trigrad": json.dumps({"version": version, "structure": structure})}))
 
 
-@pytest.mark.parametrize("content", [
-    described({"tensor": "missing"}), described({"tensor": []}), described({"set": []}), described({}),
-    described({"dict": [["a"]]}), described({"dict": 3}), described({"dict": [[[], 1]]}), described({"list": "abc"}),
-    described({"float": "3"}), described({"list": [], "tuple": []}), described([1]), described(1, version=2),
-    bytes(serialize({}, metadata={"trigrad": "{"})), bytes(serialize({}, metadata={"trigrad": "[]"})),
-    bytes(serialize({}, metadata={"trigrad": '{"version":1,"structure":' + '{"list":[' * 5000 + "]}" * 5000 + "}"})),
-], ids=range(15))
+@pytest.mark.parametrize(
+    "content",
+    [
+        described({"tensor": "missing"}),
+        described({"tensor": []}),
+        described({"set": []}),
+        described({}),
+        described({"dict": [["a"]]}),
+        described({"dict": 3}),
+        described({"dict": [[[], 1]]}),
+        described({"list": "abc"}),
+        described({"float": "3"}),
+        described({"list": [], "tuple": []}),
+        described([1]),
+        described(1, version=2),
+        bytes(serialize({}, metadata={"trigrad": "{"})),
+        bytes(serialize({}, metadata={"trigrad": "[]"})),
+        bytes(
+            serialize({}, metadata={"trigrad": '{"version":1,"structure":' + '{"list":[' * 5000 + "]}" * 5000 + "}"})
+        ),
+    ],
+    ids=range(15),
+)
 def test_a_wrong_description_is_refused(content):
     with pytest.raises(ValueError, match="describes its structure in a way that cannot be read"):
         load(BytesIO(content))

@@ -59,8 +59,9 @@ def test_a_view_shares_memory_and_version(name, device):
 @pytest.mark.parametrize("device", DEVICES)
 def test_reshape_copies_where_strides_allow_no_view(device):
     x = on(device, np.arange(6.0).reshape(2, 3))
-    with pytest.raises(RuntimeError,
-                       match=r"view: a tensor of shape \(3, 2\) with strides \(1, 3\) has no view of shape \(6,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"view: a tensor of shape \(3, 2\) with strides \(1, 3\) has no view of shape \(6,\)"
+    ):
         x.T.view(6)
     y = x.T.reshape(-1)
     assert y.tolist() == [0, 3, 1, 4, 2, 5]
@@ -80,8 +81,9 @@ def test_gradients_through_chains_of_views(device):
     y = x.permute(2, 0, 1)[1:, :, ::2].flatten(1).unsqueeze(0).transpose(1, 2).reshape(-1)
     weight = np.arange(1.0, y.numel() + 1)
     y.backward(on(device, weight))
-    places = np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[1:, :, ::2].reshape(3, -1)[None].swapaxes(1,
-                                                                                                         2).reshape(-1)
+    places = (
+        np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[1:, :, ::2].reshape(3, -1)[None].swapaxes(1, 2).reshape(-1)
+    )
     expected = np.zeros(24)
     expected[places] = weight
     np.testing.assert_array_equal(x.grad.host().reshape(-1), expected)
@@ -174,8 +176,11 @@ def test_what_a_tensor_says_of_itself(device):
         x.size(3)
     with pytest.raises(TypeError, match="0-d"):
         iter(x[0, 0, 0])
-    assert x.new_zeros(2).device is x.device and x.new_full((1,),
-                                                            3).tolist() == [3.0] and x.new_tensor([1]).dtype is x.dtype
+    assert (
+        x.new_zeros(2).device is x.device
+        and x.new_full((1,), 3).tolist() == [3.0]
+        and x.new_tensor([1]).dtype is x.dtype
+    )
 
 
 def test_channels_last_is_an_order_of_memory():
@@ -191,9 +196,9 @@ def test_channels_last_is_an_order_of_memory():
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype",
-                         ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-                          "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+)
 def test_creation_in_every_dtype(device, dtype):
     assert full((2, 3), 1, dtype=dtype, device=device).tolist() == [[1] * 3] * 2
     x = zeros(3, dtype=dtype, device=device)
@@ -229,47 +234,69 @@ def test_copy_between_dtypes_and_devices():
         x.copy_(zeros(2))
 
 
-@pytest.mark.parametrize("call, kind, message", [
-    (lambda x: reshape(x, 1.5), TypeError, "reshape: expected integers or one tuple of integers, got float"),
-    (lambda x: reshape(x, 0, -1), RuntimeError,
-     "reshape: the size -1 in (0, -1) can be anything, since the others hold no element"),
-    (lambda x: reshape(x, -2, 3), RuntimeError, "reshape: sizes must not be negative, but for one -1, got (-2, 3)"),
-    (lambda x: view(x, 5), RuntimeError, "view: shape (5,) has 5 elements, the input has 6"),
-    (lambda x: x.flatten(1, 0), RuntimeError,
-     "flatten: start_dim 1 comes after end_dim 0 in a tensor of 2 dimensions"),
-    (lambda x: x.unflatten(0, (3, -1)), RuntimeError,
-     "unflatten: shape (3, -1) does not divide the input's 2 elements"),
-    (lambda x: x.unflatten(0, ()), RuntimeError, "unflatten: expected at least one size"),
-    (lambda x: x[0, 0].unflatten(0, (1,)), RuntimeError, "unflatten: a 0-d tensor has no dimension to split"),
-    (lambda x: x.transpose(0, 2), IndexError, "transpose: dimension 2 is out of range for a tensor of 2 dimensions"),
-    (lambda x: x.transpose(0, 1.0), TypeError, "transpose: a dimension must be an integer, got float"),
-    (lambda x: x.unsqueeze(0).t(), RuntimeError, "t: expected at most 2 dimensions, got 3"),
-    (lambda x: x.movedim((0, 1), 0), RuntimeError, "movedim: source (0, 1) and destination 0 differ in length"),
-    (lambda x: x[0].mT, RuntimeError, "mT: expected at least 2 dimensions, got 1"),
-    (lambda x: x[0].H, RuntimeError, "H: expected a matrix, got 1 dimensions"),
-    (lambda x: x.narrow(1, 2, 2), RuntimeError,
-     "narrow: start 2 and length 2 go past the end of dimension 1 of size 3"),
-    (lambda x: x.narrow(1, 4, 0), IndexError, "narrow: start 4 is out of range for dimension 1 of size 3"),
-    (lambda x: x.narrow(1, 0, -1), RuntimeError, "narrow: length must not be negative, got -1"),
-    (lambda x: x[0, 0].narrow(0, 0, 1), RuntimeError, "narrow: a 0-d tensor has no dimension to narrow"),
-    (lambda x: x[0, 0].select(0, 0), IndexError, "select: a 0-d tensor has no dimension to select from"),
-    (lambda x: x.select(1, 3), IndexError, "select: index 3 is out of range for dimension 1 of size 3"),
-    (lambda x: x.chunk(0), RuntimeError, "chunk: expected a positive number of parts, got 0"),
-    (lambda x: x[0, 0].chunk(1), RuntimeError, "chunk: a 0-d tensor cannot be cut"),
-    (lambda x: x[0, 0].split(1), RuntimeError, "split: a 0-d tensor cannot be cut"),
-    (lambda x: x[0, 0].unbind(), IndexError, "unbind: a 0-d tensor has no dimension to take slices along"),
-    (lambda x: cat(x), TypeError, "cat: expected a tuple or list of Tensors, got Tensor"),
-    (lambda x: cat([x, 1.0]), TypeError, "cat: expected a tuple or list of Tensors, one of these is float"),
-    (lambda x: x.fill_(x), RuntimeError, "fill_: expected a number or a 0-d tensor, got 2 dimensions"),
-    (lambda x: x.copy_(1.0), TypeError, "copy_: expected a Tensor, got float"),
-    (lambda x: zeros(2, -1), RuntimeError, "zeros: sizes must not be negative, got (2, -1)"),
-    (lambda x: full((2,), "a"), TypeError, "full: expected a number, got str"),
-    (lambda x: arange(1, 0), RuntimeError, "arange: step 1 leads from start 1 away from end 0"),
-    (lambda x: arange(0, 1, 0), RuntimeError, "arange: step must not be 0"),
-    (lambda x: arange(float("inf")), RuntimeError, "arange: expected finite numbers, got start 0, end inf, step 1"),
-    (lambda x: zeros(2, dtype="int64", requires_grad=True), RuntimeError,
-     "requires_grad: only floating tensors have gradients, this one is int64"),
-])
+@pytest.mark.parametrize(
+    "call, kind, message",
+    [
+        (lambda x: reshape(x, 1.5), TypeError, "reshape: expected integers or one tuple of integers, got float"),
+        (
+            lambda x: reshape(x, 0, -1),
+            RuntimeError,
+            "reshape: the size -1 in (0, -1) can be anything, since the others hold no element",
+        ),
+        (lambda x: reshape(x, -2, 3), RuntimeError, "reshape: sizes must not be negative, but for one -1, got (-2, 3)"),
+        (lambda x: view(x, 5), RuntimeError, "view: shape (5,) has 5 elements, the input has 6"),
+        (
+            lambda x: x.flatten(1, 0),
+            RuntimeError,
+            "flatten: start_dim 1 comes after end_dim 0 in a tensor of 2 dimensions",
+        ),
+        (
+            lambda x: x.unflatten(0, (3, -1)),
+            RuntimeError,
+            "unflatten: shape (3, -1) does not divide the input's 2 elements",
+        ),
+        (lambda x: x.unflatten(0, ()), RuntimeError, "unflatten: expected at least one size"),
+        (lambda x: x[0, 0].unflatten(0, (1,)), RuntimeError, "unflatten: a 0-d tensor has no dimension to split"),
+        (
+            lambda x: x.transpose(0, 2),
+            IndexError,
+            "transpose: dimension 2 is out of range for a tensor of 2 dimensions",
+        ),
+        (lambda x: x.transpose(0, 1.0), TypeError, "transpose: a dimension must be an integer, got float"),
+        (lambda x: x.unsqueeze(0).t(), RuntimeError, "t: expected at most 2 dimensions, got 3"),
+        (lambda x: x.movedim((0, 1), 0), RuntimeError, "movedim: source (0, 1) and destination 0 differ in length"),
+        (lambda x: x[0].mT, RuntimeError, "mT: expected at least 2 dimensions, got 1"),
+        (lambda x: x[0].H, RuntimeError, "H: expected a matrix, got 1 dimensions"),
+        (
+            lambda x: x.narrow(1, 2, 2),
+            RuntimeError,
+            "narrow: start 2 and length 2 go past the end of dimension 1 of size 3",
+        ),
+        (lambda x: x.narrow(1, 4, 0), IndexError, "narrow: start 4 is out of range for dimension 1 of size 3"),
+        (lambda x: x.narrow(1, 0, -1), RuntimeError, "narrow: length must not be negative, got -1"),
+        (lambda x: x[0, 0].narrow(0, 0, 1), RuntimeError, "narrow: a 0-d tensor has no dimension to narrow"),
+        (lambda x: x[0, 0].select(0, 0), IndexError, "select: a 0-d tensor has no dimension to select from"),
+        (lambda x: x.select(1, 3), IndexError, "select: index 3 is out of range for dimension 1 of size 3"),
+        (lambda x: x.chunk(0), RuntimeError, "chunk: expected a positive number of parts, got 0"),
+        (lambda x: x[0, 0].chunk(1), RuntimeError, "chunk: a 0-d tensor cannot be cut"),
+        (lambda x: x[0, 0].split(1), RuntimeError, "split: a 0-d tensor cannot be cut"),
+        (lambda x: x[0, 0].unbind(), IndexError, "unbind: a 0-d tensor has no dimension to take slices along"),
+        (lambda x: cat(x), TypeError, "cat: expected a tuple or list of Tensors, got Tensor"),
+        (lambda x: cat([x, 1.0]), TypeError, "cat: expected a tuple or list of Tensors, one of these is float"),
+        (lambda x: x.fill_(x), RuntimeError, "fill_: expected a number or a 0-d tensor, got 2 dimensions"),
+        (lambda x: x.copy_(1.0), TypeError, "copy_: expected a Tensor, got float"),
+        (lambda x: zeros(2, -1), RuntimeError, "zeros: sizes must not be negative, got (2, -1)"),
+        (lambda x: full((2,), "a"), TypeError, "full: expected a number, got str"),
+        (lambda x: arange(1, 0), RuntimeError, "arange: step 1 leads from start 1 away from end 0"),
+        (lambda x: arange(0, 1, 0), RuntimeError, "arange: step must not be 0"),
+        (lambda x: arange(float("inf")), RuntimeError, "arange: expected finite numbers, got start 0, end inf, step 1"),
+        (
+            lambda x: zeros(2, dtype="int64", requires_grad=True),
+            RuntimeError,
+            "requires_grad: only floating tensors have gradients, this one is int64",
+        ),
+    ],
+)
 def test_messages(call, kind, message):
     with pytest.raises(kind) as raised:
         call(on("cpu", np.zeros((2, 3))))

@@ -37,12 +37,15 @@ def test_tensor_dataset():
     assert data[1:3][0].shape == (2, 2)
 
 
-@pytest.mark.parametrize(("tensors", "kind", "message"), [
-    ((), ValueError, "at least one"),
-    (([1.0],), TypeError, "got list"),
-    ((tg.tensor([1.0]), tg.tensor([1.0, 2.0])), ValueError, r"shapes \(1,\), \(2,\)"),
-    ((tg.tensor(1.0),), ValueError, "rows"),
-])
+@pytest.mark.parametrize(
+    ("tensors", "kind", "message"),
+    [
+        ((), ValueError, "at least one"),
+        (([1.0],), TypeError, "got list"),
+        ((tg.tensor([1.0]), tg.tensor([1.0, 2.0])), ValueError, r"shapes \(1,\), \(2,\)"),
+        ((tg.tensor(1.0),), ValueError, "rows"),
+    ],
+)
 def test_tensor_dataset_refuses(tensors, kind, message):
     with pytest.raises(kind, match=message):
         TensorDataset(*tensors)

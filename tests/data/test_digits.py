@@ -83,8 +83,14 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
 def test_the_authors_are_named():
     notice = (room._FILE.parent / "NOTICE.md").read_text()
     for text in (notice, room.__doc__):
-        for word in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0", "creativecommons.org/licenses/by/4.0",
-                     "uint8"):
+        for word in (
+            "Alpaydin",
+            "Kaynak",
+            "10.24432/C50P49",
+            "CC BY 4.0",
+            "creativecommons.org/licenses/by/4.0",
+            "uint8",
+        ):
             assert word in text
 
 
@@ -102,16 +108,19 @@ def test_to_tensor_and_normalize():
     assert image.numpy().max() <= 1  # the original is left alone
 
 
-@pytest.mark.parametrize(("call", "kind"), [
-    (lambda: transforms.ToTensor()([1]), TypeError),
-    (lambda: transforms.ToTensor()(np.zeros(3)), ValueError),
-    (lambda: transforms.Normalize(0.5, 0.0), ValueError),
-    (lambda: transforms.Normalize([[0.5]], 1.0), ValueError),
-    (lambda: transforms.Normalize([0.5, 0.5], [1.0, 1.0])(tg.tensor(np.zeros((3, 2, 2)))), ValueError),
-    (lambda: transforms.Normalize(0.5, 1.0)(tg.tensor(np.zeros((2, 2)))), ValueError),
-    (lambda: transforms.Normalize(0.5, 1.0)(tg.tensor(np.zeros((1, 2, 2), np.int64))), TypeError),
-    (lambda: transforms.Normalize(0.5, 1.0)(np.zeros((1, 2, 2))), TypeError),
-])
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: transforms.ToTensor()([1]), TypeError),
+        (lambda: transforms.ToTensor()(np.zeros(3)), ValueError),
+        (lambda: transforms.Normalize(0.5, 0.0), ValueError),
+        (lambda: transforms.Normalize([[0.5]], 1.0), ValueError),
+        (lambda: transforms.Normalize([0.5, 0.5], [1.0, 1.0])(tg.tensor(np.zeros((3, 2, 2)))), ValueError),
+        (lambda: transforms.Normalize(0.5, 1.0)(tg.tensor(np.zeros((2, 2)))), ValueError),
+        (lambda: transforms.Normalize(0.5, 1.0)(tg.tensor(np.zeros((1, 2, 2), np.int64))), TypeError),
+        (lambda: transforms.Normalize(0.5, 1.0)(np.zeros((1, 2, 2))), TypeError),
+    ],
+)
 def test_refused(call, kind):
     with pytest.raises(kind):
         call()

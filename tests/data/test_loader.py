@@ -104,11 +104,11 @@ def test_a_changed_item_is_respected():
 
 def test_batches_keep_their_memory_and_history():
     data = numbers(4)
-    (x, _), = DataLoader(data, 4)
+    ((x, _),) = DataLoader(data, 4)
     x.numpy()[:] = -1
     assert data.tensors[0].numpy()[0, 1] == 1
     w = tg.tensor(np.ones((4, 2))).requires_grad_()
-    (y,), = DataLoader(TensorDataset(w), 4)
+    ((y,),) = DataLoader(TensorDataset(w), 4)
     y.sum().backward()
     np.testing.assert_array_equal(w.grad.numpy(), np.ones((4, 2)))
 
@@ -116,7 +116,7 @@ def test_batches_keep_their_memory_and_history():
 def test_items_on_a_device_stay_there():
     data = TensorDataset(tg.tensor(np.arange(6.0), device="interpreter"))
     for d in (data, Lists(data)):
-        batches = [x for x, in DataLoader(d, 4)]
+        batches = [x for (x,) in DataLoader(d, 4)]
         assert [str(x.device) for x in batches] == ["interpreter"] * 2
         assert [x.tolist() for x in batches] == [[0, 1, 2, 3], [4, 5]]
 
@@ -141,27 +141,30 @@ def test_items_in_turn():
         len(loader)
 
 
-@pytest.mark.parametrize(("options", "kind", "message"), [
-    ({"shuffle": True, "sampler": [0]}, ValueError, "sampler and shuffle"),
-    ({"batch_sampler": [[0]], "batch_size": 2}, ValueError, "batch_sampler excludes"),
-    ({"batch_sampler": [[0]], "shuffle": True}, ValueError, "batch_sampler excludes"),
-    ({"batch_sampler": [[0]], "sampler": [0]}, ValueError, "batch_sampler excludes"),
-    ({"batch_sampler": [[0]], "drop_last": True}, ValueError, "batch_sampler excludes"),
-    ({"batch_size": None, "drop_last": True}, ValueError, "drop_last needs batches"),
-    ({"batch_size": 0}, ValueError, "batch_size to be a positive integer, got 0"),
-    ({"batch_size": 2.0}, ValueError, "batch_size to be a positive integer, got 2.0"),
-    ({"num_workers": 2}, NotImplementedError, "worker processes, got 2"),
-    ({"num_workers": -1}, ValueError, "num_workers"),
-    ({"timeout": -1}, ValueError, "negative"),
-    ({"timeout": 3}, ValueError, "timeout is for worker processes"),
-    ({"prefetch_factor": 2}, ValueError, "prefetch_factor"),
-    ({"persistent_workers": True}, ValueError, "persistent_workers"),
-    ({"multiprocessing_context": "fork"}, ValueError, "multiprocessing_context"),
-    ({"worker_init_fn": 3}, TypeError, "worker_init_fn"),
-    ({"collate_fn": 3}, TypeError, "collate_fn"),
-    ({"generator": 3}, TypeError, "Generator"),
-    ({"unknown": 3}, TypeError, "unknown"),
-])
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"shuffle": True, "sampler": [0]}, ValueError, "sampler and shuffle"),
+        ({"batch_sampler": [[0]], "batch_size": 2}, ValueError, "batch_sampler excludes"),
+        ({"batch_sampler": [[0]], "shuffle": True}, ValueError, "batch_sampler excludes"),
+        ({"batch_sampler": [[0]], "sampler": [0]}, ValueError, "batch_sampler excludes"),
+        ({"batch_sampler": [[0]], "drop_last": True}, ValueError, "batch_sampler excludes"),
+        ({"batch_size": None, "drop_last": True}, ValueError, "drop_last needs batches"),
+        ({"batch_size": 0}, ValueError, "batch_size to be a positive integer, got 0"),
+        ({"batch_size": 2.0}, ValueError, "batch_size to be a positive integer, got 2.0"),
+        ({"num_workers": 2}, NotImplementedError, "worker processes, got 2"),
+        ({"num_workers": -1}, ValueError, "num_workers"),
+        ({"timeout": -1}, ValueError, "negative"),
+        ({"timeout": 3}, ValueError, "timeout is for worker processes"),
+        ({"prefetch_factor": 2}, ValueError, "prefetch_factor"),
+        ({"persistent_workers": True}, ValueError, "persistent_workers"),
+        ({"multiprocessing_context": "fork"}, ValueError, "multiprocessing_context"),
+        ({"worker_init_fn": 3}, TypeError, "worker_init_fn"),
+        ({"collate_fn": 3}, TypeError, "collate_fn"),
+        ({"generator": 3}, TypeError, "Generator"),
+        ({"unknown": 3}, TypeError, "unknown"),
+    ],
+)
 def test_options_that_do_not_go_together(options, kind, message):
     with pytest.raises(kind, match=message):
         DataLoader(numbers(4), **options)
@@ -183,9 +186,14 @@ def test_a_loader_is_not_changed_afterwards():
 
 
 def test_numbers_and_arrays():
-    for items, dtype in [([1, 2], dtypes.int64), ([1.5, 2.0], dtypes.float64), ([True, False], dtypes.bool_),
-                         ([np.float32(1), np.float32(2)], dtypes.float32), ([np.zeros(3, np.uint8)] * 2, dtypes.uint8),
-                         ([tg.tensor([1.0], dtype=dtypes.bfloat16)] * 2, dtypes.bfloat16)]:
+    for items, dtype in [
+        ([1, 2], dtypes.int64),
+        ([1.5, 2.0], dtypes.float64),
+        ([True, False], dtypes.bool_),
+        ([np.float32(1), np.float32(2)], dtypes.float32),
+        ([np.zeros(3, np.uint8)] * 2, dtypes.uint8),
+        ([tg.tensor([1.0], dtype=dtypes.bfloat16)] * 2, dtypes.bfloat16),
+    ]:
         batch = default_collate(items)
         assert batch.dtype is dtype and len(batch) == 2
         arrays = [x.numpy() if isinstance(x, tg.Tensor) else x for x in items]
@@ -202,20 +210,23 @@ def test_structures():
     assert default_collate([(), ()]) == []
 
 
-@pytest.mark.parametrize(("items", "kind", "message"), [
-    ([np.zeros(2), np.zeros(3)], RuntimeError, r"item has shapes \(2,\) and \(3,\)"),
-    ([tg.tensor([1.0]), tg.tensor(1.0)], RuntimeError, r"shapes \(1,\) and \(\)"),
-    ([[1, 2], [1]], RuntimeError, "lengths"),
-    ([{"a": 1}, {"b": 1}], RuntimeError, "keys"),
-    ([(1, {1}), (2, {2})], TypeError, r"item\[1\] is a set; give collate_fn"),
-    ([None], TypeError, "NoneType"),
-    ([1, "one"], TypeError, "a int and a str"),
-    ([{"a": tg.tensor([1.0])}, {"a": 3}], TypeError, r"item\['a'\] is a Tensor and a int"),
-    ([np.array(["a"])], TypeError, "<U1"),
-    ([np.zeros(2, np.uint32)], TypeError, "uint32"),
-    ([2**70], RuntimeError, "int64"),
-    ([], ValueError, "at least one"),
-])
+@pytest.mark.parametrize(
+    ("items", "kind", "message"),
+    [
+        ([np.zeros(2), np.zeros(3)], RuntimeError, r"item has shapes \(2,\) and \(3,\)"),
+        ([tg.tensor([1.0]), tg.tensor(1.0)], RuntimeError, r"shapes \(1,\) and \(\)"),
+        ([[1, 2], [1]], RuntimeError, "lengths"),
+        ([{"a": 1}, {"b": 1}], RuntimeError, "keys"),
+        ([(1, {1}), (2, {2})], TypeError, r"item\[1\] is a set; give collate_fn"),
+        ([None], TypeError, "NoneType"),
+        ([1, "one"], TypeError, "a int and a str"),
+        ([{"a": tg.tensor([1.0])}, {"a": 3}], TypeError, r"item\['a'\] is a Tensor and a int"),
+        ([np.array(["a"])], TypeError, "<U1"),
+        ([np.zeros(2, np.uint32)], TypeError, "uint32"),
+        ([2**70], RuntimeError, "int64"),
+        ([], ValueError, "at least one"),
+    ],
+)
 def test_what_cannot_be_collated(items, kind, message):
     with pytest.raises(kind, match=message):
         default_collate(items)

@@ -70,23 +70,26 @@ def test_batches(batch_size, drop_last):
     assert all(len(b) == batch_size for b in batches[:-1])
 
 
-@pytest.mark.parametrize(("make", "kind"), [
-    (lambda: RandomSampler([]), ValueError),
-    (lambda: RandomSampler([1], num_samples=0), ValueError),
-    (lambda: RandomSampler([1], num_samples=1.5), ValueError),
-    (lambda: RandomSampler([1], replacement=1), TypeError),
-    (lambda: BatchSampler([1], 0, False), ValueError),
-    (lambda: BatchSampler([1], True, False), ValueError),
-    (lambda: BatchSampler([1], 2, 1), ValueError),
-    (lambda: WeightedRandomSampler([1.0], 0), ValueError),
-    (lambda: WeightedRandomSampler([[1.0]], 1), ValueError),
-    (lambda: WeightedRandomSampler([-1.0, 2.0], 1), ValueError),
-    (lambda: WeightedRandomSampler([float("nan")], 1), ValueError),
-    (lambda: WeightedRandomSampler([0.0], 1), ValueError),
-    (lambda: WeightedRandomSampler([1.0, 0.0], 2, False), ValueError),
-    (lambda: WeightedRandomSampler([1.0], 2, 1), ValueError),
-    (lambda: iter(Sampler()), NotImplementedError),
-])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: RandomSampler([]), ValueError),
+        (lambda: RandomSampler([1], num_samples=0), ValueError),
+        (lambda: RandomSampler([1], num_samples=1.5), ValueError),
+        (lambda: RandomSampler([1], replacement=1), TypeError),
+        (lambda: BatchSampler([1], 0, False), ValueError),
+        (lambda: BatchSampler([1], True, False), ValueError),
+        (lambda: BatchSampler([1], 2, 1), ValueError),
+        (lambda: WeightedRandomSampler([1.0], 0), ValueError),
+        (lambda: WeightedRandomSampler([[1.0]], 1), ValueError),
+        (lambda: WeightedRandomSampler([-1.0, 2.0], 1), ValueError),
+        (lambda: WeightedRandomSampler([float("nan")], 1), ValueError),
+        (lambda: WeightedRandomSampler([0.0], 1), ValueError),
+        (lambda: WeightedRandomSampler([1.0, 0.0], 2, False), ValueError),
+        (lambda: WeightedRandomSampler([1.0], 2, 1), ValueError),
+        (lambda: iter(Sampler()), NotImplementedError),
+    ],
+)
 def test_refused(make, kind):
     with pytest.raises(kind):
         make()

@@ -46,7 +46,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     } | mark.kwargs
     done = subprocess.run(
         [sys.executable, "-W", "error", str(HOME / "nodriver.py"), str(pyfuncitem.path), pyfuncitem.originalname],
-        env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     if done.returncode or done.stderr:
         pytest.fail(f"in its own process (exit status {done.returncode}):\n{done.stdout}{done.stderr}", pytrace=False)
     return True

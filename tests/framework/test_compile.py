@@ -61,8 +61,10 @@ CASES = {
     "shapes": (pointers(F32, 2), {"M": 4, "N": 8}),
     "sorting": ((*pointers(F32, 2), Pointer(I32)), {"BLOCK": 64}),
     "control": ((Pointer(F32), 7), {"LIMIT": 4, "MODE": "even"}),
-    "generic": ((Pointer(F64), pointers(F64, 2), ((1, 2), (3, 4)), (np.float64(0.1), np.float64(0.7)), None, 64),
-                {"F": K.weighted, "KINDS": ("block", "scalar"), "BLOCK": 32}),
+    "generic": (
+        (Pointer(F64), pointers(F64, 2), ((1, 2), (3, 4)), (np.float64(0.1), np.float64(0.7)), None, 64),
+        {"F": K.weighted, "KINDS": ("block", "scalar"), "BLOCK": 32},
+    ),
     "scalars": ((Pointer(F64), np.float64(1), np.int64(1), 2.5, 3, ml_dtypes.bfloat16(1), True), {}),
     "wrapping": ((Pointer(I64), np.int64(5)), {"BLOCK": 64}),
     "random_numbers": ((Pointer(F32), 42), {"BLOCK": 64}),
@@ -134,8 +136,10 @@ def test_constants_of_different_types_differ():
     def kernel(out, X: tl.constexpr):
         tl.store(out, X)
 
-    made = {specialise(kernel, (Pointer(F32),), {"X": x}, 4, 1)
-            for x in (1, True, 1.0, 0.0, -0.0, (1, 2), (1.0, 2), np.float64(1.0), np.int64(1))}
+    made = {
+        specialise(kernel, (Pointer(F32),), {"X": x}, 4, 1)
+        for x in (1, True, 1.0, 0.0, -0.0, (1, 2), (1.0, 2), np.float64(1.0), np.int64(1))
+    }
     assert len(made) == 7  # NumPy's numbers become Python's
 
 
@@ -154,8 +158,16 @@ def test_types_of_arguments():
     def kernel(a, b, c, d, e, f, g, h):
         pass
 
-    arguments = (Pointer(np.bool_), Pointer(np.uint8), (Pointer(BF16), (None, np.float16(1))), 2**31 - 1, 2**31,
-                 np.int8(16), np.bool_(True), ())
+    arguments = (
+        Pointer(np.bool_),
+        Pointer(np.uint8),
+        (Pointer(BF16), (None, np.float16(1))),
+        2**31 - 1,
+        2**31,
+        np.int8(16),
+        np.bool_(True),
+        (),
+    )
     made = specialise(kernel, arguments, {}, 8, 3)
     assert made.types == ("*i1", "*u8", ("*bf16", ("constexpr", "fp16")), "i32", "i64", "i8", "i1", ())
     assert made.aligned == ((0,), (1,), (2, 0), (4,))
@@ -188,8 +200,9 @@ def test_functions_inside_tuples_count():
     def apply(out, FS: tl.constexpr):
         tl.store(out, FS[0](tl.load(out)))
 
-    first, second = (compile(specialise(apply, (Pointer(I32),), {"FS": (f,)}, 4, 1), target("sm_90"))
-                     for f in (one, two))
+    first, second = (
+        compile(specialise(apply, (Pointer(I32),), {"FS": (f,)}, 4, 1), target("sm_90")) for f in (one, two)
+    )
     assert first.hash != second.hash
     assert first.asm["ttir"] != second.asm["ttir"]
 

@@ -55,9 +55,19 @@ class Memory:
         self.machine.held -= self.nbytes
 
 
-@pytest.mark.parametrize(("nbytes", "taken"), [
-    (0, 512), (1, 512), (512, 512), (513, 1024), (MIB - 1, MIB), (MIB, MIB), (MIB + 1, 2 * MIB), (2 * MIB + 1, 4 * MIB),
-])
+@pytest.mark.parametrize(
+    ("nbytes", "taken"),
+    [
+        (0, 512),
+        (1, 512),
+        (512, 512),
+        (513, 1024),
+        (MIB - 1, MIB),
+        (MIB, MIB),
+        (MIB + 1, 2 * MIB),
+        (2 * MIB + 1, 4 * MIB),
+    ],
+)
 def test_sizes_are_rounded_up_to_classes(nbytes, taken):
     pool = allocator.Allocator("toy", Machine())
     block = pool.allocate(nbytes)
@@ -179,9 +189,16 @@ def test_a_long_table_ends_in_a_sum():
     assert lines[-1].split() == ["shared", "10", "more", "sizes", "27.50", "KiB"]
 
 
-@pytest.mark.parametrize(("nbytes", "text"), [
-    (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.00 KiB"), (3 * MIB // 2, "1.50 MiB"), (80 << 30, "80.00 GiB"),
-])
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.00 KiB"),
+        (3 * MIB // 2, "1.50 MiB"),
+        (80 << 30, "80.00 GiB"),
+    ],
+)
 def test_readable(nbytes, text):
     assert allocator.readable(nbytes) == text
 
@@ -203,9 +220,14 @@ def test_the_interpreter_variable_excludes_cuda(monkeypatch):
     assert obstacle() == "cuda: TRITON_INTERPRET=1 is set, so that Triton compiles nothing; unset it to use the GPU"
 
 
-@pytest.mark.parametrize(("module", "package"), [
-    ("triton", "triton"), ("cuda.bindings", "cuda-bindings"), ("cuda.core", "cuda-core"),
-])
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("triton", "triton"),
+        ("cuda.bindings", "cuda-bindings"),
+        ("cuda.core", "cuda-core"),
+    ],
+)
 def test_a_missing_package_is_named(monkeypatch, module, package):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(cuda, "_installed", lambda name: name != module)
@@ -637,8 +659,10 @@ def test_large_shared_memory_is_asked_for(driver):
     gpu.launch(product, (1,), (out, a, b), {"BLOCK": 32, "DEPTH": 32}, 4, 1)
     assert driver.launch().shared <= 48 * KIB
     assert driver.calls("cuKernelSetAttribute") == 1
-    message = (r"product: a program needs \d+ bytes of shared memory, cuda:0 has 232448; "
-               "use smaller blocks or fewer stages")
+    message = (
+        r"product: a program needs \d+ bytes of shared memory, cuda:0 has 232448; "
+        "use smaller blocks or fewer stages"
+    )
     with pytest.raises(RuntimeError, match=message):
         gpu.launch(product, (1,), (out, a, b), {"BLOCK": 256, "DEPTH": 256}, 8, 1)
 
@@ -648,8 +672,11 @@ def test_a_launch_that_fails(driver):
     gpu = backend(device("cuda"))
     out, x = (empty((64,), np.dtype(np.float32), gpu) for _ in range(2))
     driver.fail("cuLibraryLoadData", 200)
-    with pytest.raises(RuntimeError, match=r"scale: the driver \(for CUDA 13.0\) does not load the compiled kernel; "
-                                           "a newer driver or an older Triton may help: CUDA_ERROR_INVALID_IMAGE"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"scale: the driver \(for CUDA 13.0\) does not load the compiled kernel; "
+        "a newer driver or an older Triton may help: CUDA_ERROR_INVALID_IMAGE",
+    ):
         start(gpu, out, x, 64, np.float32(1))
     start(gpu, out, x, 64, np.float32(1))
     driver.fail("cuLaunchKernelEx", 701)

@@ -289,10 +289,26 @@ def test_functions(dtype, rng):
     run(functions, x, out, BLOCK=B)
     a = np.abs(x) + dtype(0.25)
     erf = np.vectorize(math.erf)
-    want = [np.exp(x), np.log(a), np.sqrt(a), 1 / np.sqrt(a), np.sin(x) + np.cos(x), erf(x.astype(np.float64)),
-            np.floor(x) + np.ceil(x), np.exp2(x) + np.log2(a), np.tanh(x), np.expm1(x), np.log1p(a), a**x,
-            np.fmod(x, a), np.trunc(x) + np.rint(x), None, np.arctan2(x, a) + np.tan(x),
-            np.vectorize(math.lgamma)(a.astype(np.float64)) + 1 - erf(x.astype(np.float64)), 1 / (1 + np.exp(-x))]
+    want = [
+        np.exp(x),
+        np.log(a),
+        np.sqrt(a),
+        1 / np.sqrt(a),
+        np.sin(x) + np.cos(x),
+        erf(x.astype(np.float64)),
+        np.floor(x) + np.ceil(x),
+        np.exp2(x) + np.log2(a),
+        np.tanh(x),
+        np.expm1(x),
+        np.log1p(a),
+        a**x,
+        np.fmod(x, a),
+        np.trunc(x) + np.rint(x),
+        None,
+        np.arctan2(x, a) + np.tan(x),
+        np.vectorize(math.lgamma)(a.astype(np.float64)) + 1 - erf(x.astype(np.float64)),
+        1 / (1 + np.exp(-x)),
+    ]
     for got, expected in zip(out, want, strict=True):
         if expected is not None:
             close(got, expected, factor=16)
@@ -646,14 +662,17 @@ def asserting(out, n, MODE: tl.constexpr):
         tl.atomic_add(out, 1)
 
 
-@pytest.mark.parametrize(("mode", "message"), [
-    (0, "AssertionError: n is too small"),
-    (1, "AssertionError: no such mode"),
-    (2, "AssertionError: tl.assume of something"),
-    (3, "constant|constexpr"),
-    (4, "TypeError: a condition must be a scalar"),
-    (5, "the interpreter does not provide Triton's operation 'create_atomic_rmw'"),
-])
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        (0, "AssertionError: n is too small"),
+        (1, "AssertionError: no such mode"),
+        (2, "AssertionError: tl.assume of something"),
+        (3, "constant|constexpr"),
+        (4, "TypeError: a condition must be a scalar"),
+        (5, "the interpreter does not provide Triton's operation 'create_atomic_rmw'"),
+    ],
+)
 def test_errors_name_the_kernel_and_leave_all_as_it_was(mode, message):
     with pytest.raises(RuntimeError, match=f"asserting: .*({message})"):
         run(asserting, np.zeros(8, np.int32), 3, MODE=mode)
@@ -713,5 +732,12 @@ def test_a_warning_of_numpy_does_not_escape():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(functions, x, np.zeros((18, B), np.float32), BLOCK=B)
-        run(division, np.full(B, -2**31, np.int32), np.zeros(B, np.int32), np.zeros(B, np.int32), np.zeros(B, np.int32),
-            np.zeros(B, np.float32), BLOCK=B)
+        run(
+            division,
+            np.full(B, -(2**31), np.int32),
+            np.zeros(B, np.int32),
+            np.zeros(B, np.int32),
+            np.zeros(B, np.int32),
+            np.zeros(B, np.float32),
+            BLOCK=B,
+        )

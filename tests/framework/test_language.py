@@ -12,7 +12,7 @@ import pytest
 from trigrad.framework import array as arrays
 from trigrad.framework import language
 from trigrad.framework.device import backend, device
-from trigrad.framework.language import cdiv, jit, libdevice, next_power_of_2, real, tl
+from trigrad.framework.language import cdiv, jit, next_power_of_2, real, tl
 
 HALF = tl.constexpr(0.5)
 sigmoid = tl.sigmoid  # an alias at the top of a file
@@ -58,9 +58,11 @@ def test_functions_that_call_each_other_become_real():
 
 def test_what_the_annotations_say_without_evaluation(tmp_path):
     file = tmp_path / "postponed.py"
-    file.write_text("from __future__ import annotations\n"
-                    "from trigrad.framework.language import jit, tl\n"
-                    "@jit\ndef fill(out, N: tl.constexpr):\n    tl.store(out + tl.arange(0, N), N)\n")
+    file.write_text(
+        "from __future__ import annotations\n"
+        "from trigrad.framework.language import jit, tl\n"
+        "@jit\ndef fill(out, N: tl.constexpr):\n    tl.store(out + tl.arange(0, N), N)\n"
+    )
     module = load(file)
     np.testing.assert_array_equal(run(module.fill, np.zeros(4, np.float32), N=4), [4, 4, 4, 4])
     assert real(module.fill).params[1].is_constexpr
@@ -77,19 +79,22 @@ def test_a_file_that_imports_triton_itself(tmp_path):
     if os.environ.get("TRITON_INTERPRET") == "1":
         pytest.skip("the file's functions would be Triton's interpreter's")
     file = tmp_path / "direct.py"
-    file.write_text("import triton\nimport triton.language as tl\n"
-                    "from trigrad.framework.language import jit, tl as lazy\n"
-                    "@jit\ndef half(x):\n    return x * 0.5\n"
-                    "@triton.jit\ndef fill(out, N: tl.constexpr):\n"
-                    "    i = tl.arange(0, N)\n    tl.store(out + i, half(i.to(tl.float32)) + lazy.zeros_like(i))\n")
+    file.write_text(
+        "import triton\nimport triton.language as tl\n"
+        "from trigrad.framework.language import jit, tl as lazy\n"
+        "@jit\ndef half(x):\n    return x * 0.5\n"
+        "@triton.jit\ndef fill(out, N: tl.constexpr):\n"
+        "    i = tl.arange(0, N)\n    tl.store(out + i, half(i.to(tl.float32)) + lazy.zeros_like(i))\n"
+    )
     module = load(file)
     np.testing.assert_array_equal(run(module.fill, np.zeros(4, np.float32), N=4), [0, 0.5, 1, 1.5])
     assert real(module.fill) is module.fill
 
 
 def test_functions_of_another_module_and_of_an_enclosing_scope(tmp_path):
-    (tmp_path / "tools.py").write_text("from trigrad.framework.language import jit, tl\n"
-                                       "@jit\ndef twice(x):\n    return tl.cast(x * 2, tl.float32)\n")
+    (tmp_path / "tools.py").write_text(
+        "from trigrad.framework.language import jit, tl\n@jit\ndef twice(x):\n    return tl.cast(x * 2, tl.float32)\n"
+    )
     tools = load(tmp_path / "tools.py")
     globals()["tools"] = tools
 
@@ -157,38 +162,52 @@ def test_threads_make_one_function():
 
 
 def python(code, **environment):
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=300,
-                          env=os.environ | environment)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | environment,
+    )
 
 
 def test_nothing_is_imported_for_a_kernel(tmp_path):
     file = tmp_path / "lazy.py"
-    file.write_text("from trigrad.framework.language import jit, libdevice, tl, triton\n"
-                    "LIMIT = tl.constexpr(3.0)\n"
-                    "@jit\ndef f(x, N: tl.constexpr, T: tl.constexpr = tl.float32):\n    tl.store(x, LIMIT)\n"
-                    "GRID = triton.cdiv(10, triton.next_power_of_2(3))\n")
-    done = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import lazy\n"
-                  "print(lazy.GRID, [m for m in ('triton', 'cuda', 'torch') if m in sys.modules])\n")
+    file.write_text(
+        "from trigrad.framework.language import jit, libdevice, tl, triton\n"
+        "LIMIT = tl.constexpr(3.0)\n"
+        "@jit\ndef f(x, N: tl.constexpr, T: tl.constexpr = tl.float32):\n    tl.store(x, LIMIT)\n"
+        "GRID = triton.cdiv(10, triton.next_power_of_2(3))\n"
+    )
+    done = python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import lazy\n"
+        "print(lazy.GRID, [m for m in ('triton', 'cuda', 'torch') if m in sys.modules])\n"
+    )
     assert done.stdout == "3 []\n", done.stderr
 
 
 def test_triton_missing():
-    done = python("import sys; sys.modules['triton'] = None\n"
-                  "from trigrad.framework.device import backend, device\n"
-                  "try:\n    backend(device('interpreter'))\n"
-                  "except RuntimeError as error:\n    print(error)\n")
+    done = python(
+        "import sys; sys.modules['triton'] = None\n"
+        "from trigrad.framework.device import backend, device\n"
+        "try:\n    backend(device('interpreter'))\n"
+        "except RuntimeError as error:\n    print(error)\n"
+    )
     assert done.stdout.startswith("Triton is not installed: the devices 'cuda' and 'interpreter'"), done.stderr
 
 
 def test_under_triton_interpret(tmp_path):
     file = tmp_path / "kernels_file.py"
-    file.write_text("import numpy as np, triton\nimport triton.language as ttl\n"
-                    "from trigrad.framework.language import jit, tl\n"
-                    "@jit\ndef f(x, out, N: tl.constexpr):\n    v = tl.load(x + tl.arange(0, N))\n"
-                    "    tl.store(out, tl.sum(v) + v.max(0) + tl.cdiv(N, 3))\n"
-                    "@triton.jit\ndef g(x, out, N: ttl.constexpr):\n    v = ttl.load(x + ttl.arange(0, N))\n"
-                    "    ttl.store(out, ttl.sum(v) + v.max(0) + ttl.cdiv(N, 3))\n")
-    done = python(f"""
+    file.write_text(
+        "import numpy as np, triton\nimport triton.language as ttl\n"
+        "from trigrad.framework.language import jit, tl\n"
+        "@jit\ndef f(x, out, N: tl.constexpr):\n    v = tl.load(x + tl.arange(0, N))\n"
+        "    tl.store(out, tl.sum(v) + v.max(0) + tl.cdiv(N, 3))\n"
+        "@triton.jit\ndef g(x, out, N: ttl.constexpr):\n    v = ttl.load(x + ttl.arange(0, N))\n"
+        "    ttl.store(out, ttl.sum(v) + v.max(0) + ttl.cdiv(N, 3))\n"
+    )
+    done = python(
+        f"""
 import sys; sys.path.insert(0, {str(tmp_path)!r})
 import numpy as np, kernels_file
 from trigrad.framework import array, compile, device
@@ -203,7 +222,9 @@ for f in (kernels_file.f, kernels_file.g):
         compile.compile(compile.specialise(f, (x, out), dict(N=8), 4, 1), compile.target("sm_90"))
     except RuntimeError as error:
         print(error)
-""", TRITON_INTERPRET="1")
+""",
+        TRITON_INTERPRET="1",
+    )
     lines = done.stdout.splitlines()
     assert lines[:2] == ["interpreter", "[38.]"], done.stderr
     assert lines[2].startswith("f: nothing can be compiled while TRITON_INTERPRET is set")

@@ -98,26 +98,36 @@ CASES = {
 }
 for _kind in dtypes.FLOATING:
     CASES[f"uniform {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.uniform(
-        shape, kind, where, KEY, first=first)
+        shape, kind, where, KEY, first=first
+    )
     CASES[f"uniform(-1.3, 2.7) {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.uniform(
-        shape, kind, where, KEY, -1.3, 2.7, first=first)
+        shape, kind, where, KEY, -1.3, 2.7, first=first
+    )
     CASES[f"normal {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.normal(
-        shape, kind, where, KEY, first=first)
+        shape, kind, where, KEY, first=first
+    )
     CASES[f"normal(1.1, 0.3) {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.normal(
-        shape, kind, where, KEY, 1.1, 0.3, first=first)
+        shape, kind, where, KEY, 1.1, 0.3, first=first
+    )
     CASES[f"exponential(2.5) {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.exponential(
-        shape, kind, where, KEY, 2.5, first=first)
+        shape, kind, where, KEY, 2.5, first=first
+    )
 for _kind in dtypes.ALL:
     CASES[f"bernoulli(0.3) {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.bernoulli(
-        shape, 0.3, kind, where, KEY, first=first)
+        shape, 0.3, kind, where, KEY, first=first
+    )
     CASES[f"randint(0, 2) {_kind.name}"] = lambda shape, where, first=0, kind=_kind: random.randint(
-        shape, 0, 2, kind, where, KEY, first=first)
+        shape, 0, 2, kind, where, KEY, first=first
+    )
 CASES["randint(-5, 100) int8"] = lambda shape, where, first=0: random.randint(
-    shape, -5, 100, "int8", where, KEY, first=first)
+    shape, -5, 100, "int8", where, KEY, first=first
+)
 CASES["randint wide"] = lambda shape, where, first=0: random.randint(
-    shape, -(2**63), 2**63 - 1, "int64", where, KEY, first=first)
+    shape, -(2**63), 2**63 - 1, "int64", where, KEY, first=first
+)
 CASES["randint 2**40"] = lambda shape, where, first=0: random.randint(
-    shape, -7, 2**40, "int64", where, KEY, first=first)
+    shape, -7, 2**40, "int64", where, KEY, first=first
+)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -141,7 +151,7 @@ def test_elements_do_not_depend_on_shape_or_beginning(name):
     whole = CASES[name]((n,), CPU)
     assert CASES[name]((3, 5, 7), CPU).tobytes() == whole[:105].tobytes()
     for first in (4, 1000, n - 13):
-        assert CASES[name]((13,), CPU, first).tobytes() == whole[first:first + 13].tobytes()
+        assert CASES[name]((13,), CPU, first).tobytes() == whole[first : first + 13].tobytes()
     assert CASES[name]((2, 0), CPU).shape == (2, 0)
     assert CASES[name]((), CPU).tobytes() == whole[:1].tobytes()
 
@@ -217,11 +227,20 @@ def test_own_vectors(name):
 def test_own_vectors_in_full():
     assert random.bits((4,), CPU, KEY).tolist() == [0xAEF2ADF7, 0xF69B5950, 0x3CEB44F4, 0x89B6573A]
     assert [x.hex() for x in random.uniform((3,), "float32", CPU, KEY).tolist()] == [
-        "0x1.5de55a0000000p-1", "0x1.ed36b20000000p-1", "0x1.e75a200000000p-3"]
+        "0x1.5de55a0000000p-1",
+        "0x1.ed36b20000000p-1",
+        "0x1.e75a200000000p-3",
+    ]
     assert [x.hex() for x in random.normal((3,), "float32", CPU, KEY).tolist()] == [
-        "-0x1.9858860000000p-3", "-0x1.b2ef840000000p-1", "-0x1.99b5b40000000p-2"]
+        "-0x1.9858860000000p-3",
+        "-0x1.b2ef840000000p-1",
+        "-0x1.99b5b40000000p-2",
+    ]
     assert [x.hex() for x in random.normal((3,), "float64", CPU, KEY).tolist()] == [
-        "-0x1.0873b7e057ac9p-4", "0x1.101359719f28ap-2", "0x1.8b111d0558d0cp+0"]
+        "-0x1.0873b7e057ac9p-4",
+        "0x1.101359719f28ap-2",
+        "0x1.8b111d0558d0cp+0",
+    ]
     assert random.randint((8,), 0, 100, "int64", CPU, KEY).tolist() == [96, 53, 27, 29, 72, 28, 89, 15]
     assert random.randperm(10, "int64", CPU, KEY).tolist() == [7, 2, 5, 9, 3, 1, 4, 8, 6, 0]
 
@@ -412,19 +431,23 @@ def test_generator_begins_with_a_fixed_seed_and_counts_streams():
     assert g.device == CPU and random.Generator("interpreter").device == INTERPRETER
 
 
-@pytest.mark.parametrize(("seed", "held"), [
-    (-1, 2**64 - 1), (-(2**63), 2**63), (2**64 - 1, 2**64 - 1), (np.int64(3), 3)])
+@pytest.mark.parametrize(
+    ("seed", "held"), [(-1, 2**64 - 1), (-(2**63), 2**63), (2**64 - 1, 2**64 - 1), (np.int64(3), 3)]
+)
 def test_seeds_wrap_as_in_pytorch(seed, held):
     assert random.Generator().manual_seed(seed).initial_seed() == held
 
 
-@pytest.mark.parametrize(("seed", "error", "message"), [
-    (1.5, TypeError, "manual_seed: expected an integer, got 1.5"),
-    (True, TypeError, "manual_seed: expected an integer, got a bool"),
-    ("1", TypeError, "manual_seed: expected an integer, got '1'"),
-    (2**64, ValueError, r"manual_seed: expected a seed in \[-2\*\*63, 2\*\*64\), got 18446744073709551616"),
-    (-(2**63) - 1, ValueError, r"manual_seed: expected a seed in \[-2\*\*63, 2\*\*64\), got -9223372036854775809"),
-])
+@pytest.mark.parametrize(
+    ("seed", "error", "message"),
+    [
+        (1.5, TypeError, "manual_seed: expected an integer, got 1.5"),
+        (True, TypeError, "manual_seed: expected an integer, got a bool"),
+        ("1", TypeError, "manual_seed: expected an integer, got '1'"),
+        (2**64, ValueError, r"manual_seed: expected a seed in \[-2\*\*63, 2\*\*64\), got 18446744073709551616"),
+        (-(2**63) - 1, ValueError, r"manual_seed: expected a seed in \[-2\*\*63, 2\*\*64\), got -9223372036854775809"),
+    ],
+)
 def test_seeds_that_are_refused(seed, error, message):
     g = random.Generator().manual_seed(3)
     with pytest.raises(error, match=message):
@@ -491,8 +514,10 @@ def test_streams_relative_to_a_base_on_the_device():
         keys = [g.key() for _ in range(3)]
         assert count() == 3
         for name, call in {
-            "relative": lambda: g.relative(base).__enter__(), "manual_seed": lambda: g.manual_seed(0),
-            "get_state": g.get_state, "set_state": lambda: g.set_state(np.zeros(16, np.uint8)),
+            "relative": lambda: g.relative(base).__enter__(),
+            "manual_seed": lambda: g.manual_seed(0),
+            "get_state": g.get_state,
+            "set_state": lambda: g.set_state(np.zeros(16, np.uint8)),
             "reserve": lambda: g.reserve(1),
         }.items():
             with pytest.raises(RuntimeError, match=f"{name}: not while the generator counts streams from a base"):
@@ -515,37 +540,84 @@ def test_streams_relative_to_a_base_on_the_device():
 # Messages
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: random.uniform((2,), "float32", CPU, KEY, 2.0, 1.0), RuntimeError,
-     r"uniform: expected low <= high, got low=2.0 and high=1.0"),
-    (lambda: random.uniform((2,), "float16", CPU, KEY, -60000.0, 60000.0), RuntimeError,
-     r"uniform: the distance from low=-60000.0 to high=60000.0 is not finite in float16"),
-    (lambda: random.uniform((2,), "float32", CPU, KEY, 0.0, float("inf")), RuntimeError,
-     r"uniform: the distance from low=0.0 to high=inf is not finite in float32"),
-    (lambda: random.uniform((2,), "float32", CPU, KEY, 0.0, float("nan")), RuntimeError,
-     r"uniform: expected low <= high, got low=0.0 and high=nan"),
-    (lambda: random.uniform((2,), "int64", CPU, KEY), RuntimeError, r"uniform: expected a floating dtype, got int64"),
-    (lambda: random.normal((2,), "int32", CPU, KEY), RuntimeError, r"normal: expected a floating dtype, got int32"),
-    (lambda: random.normal((2,), "float32", CPU, KEY, 0.0, -1.0), RuntimeError, r"normal: expected std >= 0, got -1.0"),
-    (lambda: random.exponential((2,), "float32", CPU, KEY, 0.0), RuntimeError,
-     r"exponential: expected rate > 0, got 0.0"),
-    (lambda: random.bernoulli((2,), 1.5, "bool", CPU, KEY), RuntimeError,
-     r"bernoulli: expected p in \[0, 1\], got 1.5"),
-    (lambda: random.bernoulli((2,), float("nan"), "bool", CPU, KEY), RuntimeError,
-     r"bernoulli: expected p in \[0, 1\], got nan"),
-    (lambda: random.randint((2,), 5, 5, "int64", CPU, KEY), RuntimeError,
-     r"randint: expected low < high, got low=5 and high=5"),
-    (lambda: random.randint((2,), 0, 300, "uint8", CPU, KEY), RuntimeError,
-     r"randint: uint8 holds integers from 0 to 255, got low=0 and high=300"),
-    (lambda: random.randint((2,), 0, 4000, "float16", CPU, KEY), RuntimeError,
-     r"randint: float16 holds integers from -2048 to 2048, got low=0 and high=4000"),
-    (lambda: random.randint((2,), -1, 1, "bool", CPU, KEY), RuntimeError,
-     r"randint: bool holds integers from 0 to 1, got low=-1 and high=1"),
-    (lambda: random.randperm(-1, "int64", CPU, KEY), RuntimeError, r"randperm: expected n >= 0, got -1"),
-    (lambda: random.randperm(300, "uint8", CPU, KEY), RuntimeError, r"randperm: uint8 cannot count to 299"),
-    (lambda: random.bits((2,), CPU, KEY, first=3), ValueError,
-     r"fill: expected first to be a multiple of 4 and not negative, got 3"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: random.uniform((2,), "float32", CPU, KEY, 2.0, 1.0),
+            RuntimeError,
+            r"uniform: expected low <= high, got low=2.0 and high=1.0",
+        ),
+        (
+            lambda: random.uniform((2,), "float16", CPU, KEY, -60000.0, 60000.0),
+            RuntimeError,
+            r"uniform: the distance from low=-60000.0 to high=60000.0 is not finite in float16",
+        ),
+        (
+            lambda: random.uniform((2,), "float32", CPU, KEY, 0.0, float("inf")),
+            RuntimeError,
+            r"uniform: the distance from low=0.0 to high=inf is not finite in float32",
+        ),
+        (
+            lambda: random.uniform((2,), "float32", CPU, KEY, 0.0, float("nan")),
+            RuntimeError,
+            r"uniform: expected low <= high, got low=0.0 and high=nan",
+        ),
+        (
+            lambda: random.uniform((2,), "int64", CPU, KEY),
+            RuntimeError,
+            r"uniform: expected a floating dtype, got int64",
+        ),
+        (lambda: random.normal((2,), "int32", CPU, KEY), RuntimeError, r"normal: expected a floating dtype, got int32"),
+        (
+            lambda: random.normal((2,), "float32", CPU, KEY, 0.0, -1.0),
+            RuntimeError,
+            r"normal: expected std >= 0, got -1.0",
+        ),
+        (
+            lambda: random.exponential((2,), "float32", CPU, KEY, 0.0),
+            RuntimeError,
+            r"exponential: expected rate > 0, got 0.0",
+        ),
+        (
+            lambda: random.bernoulli((2,), 1.5, "bool", CPU, KEY),
+            RuntimeError,
+            r"bernoulli: expected p in \[0, 1\], got 1.5",
+        ),
+        (
+            lambda: random.bernoulli((2,), float("nan"), "bool", CPU, KEY),
+            RuntimeError,
+            r"bernoulli: expected p in \[0, 1\], got nan",
+        ),
+        (
+            lambda: random.randint((2,), 5, 5, "int64", CPU, KEY),
+            RuntimeError,
+            r"randint: expected low < high, got low=5 and high=5",
+        ),
+        (
+            lambda: random.randint((2,), 0, 300, "uint8", CPU, KEY),
+            RuntimeError,
+            r"randint: uint8 holds integers from 0 to 255, got low=0 and high=300",
+        ),
+        (
+            lambda: random.randint((2,), 0, 4000, "float16", CPU, KEY),
+            RuntimeError,
+            r"randint: float16 holds integers from -2048 to 2048, got low=0 and high=4000",
+        ),
+        (
+            lambda: random.randint((2,), -1, 1, "bool", CPU, KEY),
+            RuntimeError,
+            r"randint: bool holds integers from 0 to 1, got low=-1 and high=1",
+        ),
+        (lambda: random.randperm(-1, "int64", CPU, KEY), RuntimeError, r"randperm: expected n >= 0, got -1"),
+        (lambda: random.randperm(300, "uint8", CPU, KEY), RuntimeError, r"randperm: uint8 cannot count to 299"),
+        (
+            lambda: random.bits((2,), CPU, KEY, first=3),
+            ValueError,
+            r"fill: expected first to be a multiple of 4 and not negative, got 3",
+        ),
+    ],
+)
 def test_messages(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -600,8 +672,10 @@ def test_gpu_code_uses_exactly_rounded_operations_only(name):
     assert re.search(r"st\.global\.v[24]\.", ptx)  # wide stores
 
 
-@pytest.mark.parametrize(("name", "tables"), [
-    ("normal float32", (random._SIN32, random._LOG32)), ("normal float64", (random._SIN64, random._LOG64))])
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [("normal float32", (random._SIN32, random._LOG32)), ("normal float64", (random._SIN64, random._LOG64))],
+)
 def test_gpu_code_has_the_very_coefficients(name, tables):
     ptx = compiler.compile(specialised(name), compiler.target("sm_90")).asm["ptx"]
     short = "float32" in name
@@ -618,5 +692,13 @@ def test_other_gpus_compile(name, target):
 
 
 def test_keys_do_not_change_the_code():
-    assert len({specialised("normal float32", key=random.Key(seed, stream))
-                for seed in (0, 1, 16, 2**63) for stream in (0, 1, 16, 2**40)}) == 1
+    assert (
+        len(
+            {
+                specialised("normal float32", key=random.Key(seed, stream))
+                for seed in (0, 1, 16, 2**63)
+                for stream in (0, 1, 16, 2**40)
+            }
+        )
+        == 1
+    )

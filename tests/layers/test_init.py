@@ -104,18 +104,33 @@ def test_leaves_stay_leaves_and_generators_count():
     assert a == b and init.normal_(tg.empty(5), generator=g[0]).tolist() != a
 
 
-@pytest.mark.parametrize("call, kind, message", [
-    (lambda t: init.xavier_uniform_(t), ValueError, r"xavier_uniform_: fan_in and fan_out need at least 2 dimensions, got shape \(3,\)"),
-    (lambda t: init.kaiming_normal_(t), ValueError, "kaiming_normal_: fan_in and fan_out need at least 2 dimensions"),
-    (lambda t: init.kaiming_uniform_(t, mode="sideways"), ValueError, "expected mode 'fan_in' or 'fan_out', got 'sideways'"),
-    (lambda t: init.orthogonal_(t), ValueError, "orthogonal_: expected at least 2 dimensions"),
-    (lambda t: init.eye_(t), ValueError, "eye_: expected 2 dimensions"),
-    (lambda t: init.dirac_(t), ValueError, "dirac_: expected 3, 4 or 5 dimensions"),
-    (lambda t: init.normal_(t, std=-1), RuntimeError, "std >= 0"),
-    (lambda t: init.uniform_(t, 2, 1), RuntimeError, "low <= high"),
-    (lambda t: init.trunc_normal_(t, a=1, b=1), ValueError, "trunc_normal_: expected std > 0 and a < b"),
-    (lambda t: init.calculate_gain("wavy"), ValueError, "got 'wavy'"),
-])
+@pytest.mark.parametrize(
+    "call, kind, message",
+    [
+        (
+            lambda t: init.xavier_uniform_(t),
+            ValueError,
+            r"xavier_uniform_: fan_in and fan_out need at least 2 dimensions, got shape \(3,\)",
+        ),
+        (
+            lambda t: init.kaiming_normal_(t),
+            ValueError,
+            "kaiming_normal_: fan_in and fan_out need at least 2 dimensions",
+        ),
+        (
+            lambda t: init.kaiming_uniform_(t, mode="sideways"),
+            ValueError,
+            "expected mode 'fan_in' or 'fan_out', got 'sideways'",
+        ),
+        (lambda t: init.orthogonal_(t), ValueError, "orthogonal_: expected at least 2 dimensions"),
+        (lambda t: init.eye_(t), ValueError, "eye_: expected 2 dimensions"),
+        (lambda t: init.dirac_(t), ValueError, "dirac_: expected 3, 4 or 5 dimensions"),
+        (lambda t: init.normal_(t, std=-1), RuntimeError, "std >= 0"),
+        (lambda t: init.uniform_(t, 2, 1), RuntimeError, "low <= high"),
+        (lambda t: init.trunc_normal_(t, a=1, b=1), ValueError, "trunc_normal_: expected std > 0 and a < b"),
+        (lambda t: init.calculate_gain("wavy"), ValueError, "got 'wavy'"),
+    ],
+)
 def test_refused(call, kind, message):
     t = tg.zeros(3)
     with pytest.raises(kind, match=message):

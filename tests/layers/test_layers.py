@@ -26,7 +26,9 @@ def test_a_seed_gives_the_same_layer_on_every_device(make):
     assert make(dtype=tg.float64).weight.dtype is tg.float64
 
 
-@pytest.mark.parametrize("make", [LAYERS[n] for n in ("linear", "conv", "transposed")], ids=["linear", "conv", "transposed"])
+@pytest.mark.parametrize(
+    "make", [LAYERS[n] for n in ("linear", "conv", "transposed")], ids=["linear", "conv", "transposed"]
+)
 def test_first_values_fill_their_range(make):
     layer = make()
     bound = 1 / np.sqrt(layer.weight[0].numel())
@@ -38,7 +40,11 @@ def test_first_values_fill_their_range(make):
 def test_batch_norm_remembers_batches(rng):
     x = rng.normal(2.0, 3.0, (8, 3, 4, 5)).astype(np.float32)
     y = rng.normal(-1.0, 0.5, (8, 3, 4, 5)).astype(np.float32)
-    plain, average, forgetful = nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), nn.BatchNorm2d(3, track_running_stats=False)
+    plain, average, forgetful = (
+        nn.BatchNorm2d(3),
+        nn.BatchNorm2d(3, momentum=None),
+        nn.BatchNorm2d(3, track_running_stats=False),
+    )
     for layer in (plain, average, forgetful):
         layer(tg.tensor(x))
         out = layer(tg.tensor(y)).numpy(force=True)
@@ -52,7 +58,9 @@ def test_batch_norm_remembers_batches(rng):
     assert list(forgetful.state_dict()) == ["weight", "bias"]
     seen = plain.eval().running_mean.tolist()
     out = plain(tg.tensor(x)).numpy(force=True)
-    expected = (x - plain.running_mean.numpy()[:, None, None]) / np.sqrt(plain.running_var.numpy() + 1e-5)[:, None, None]
+    expected = (x - plain.running_mean.numpy()[:, None, None]) / np.sqrt(plain.running_var.numpy() + 1e-5)[
+        :, None, None
+    ]
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
     assert plain.running_mean.tolist() == seen and plain.num_batches_tracked.item() == 2
     plain.reset_running_stats()
@@ -109,16 +117,19 @@ def test_output_size_of_a_transposed_convolution():
         layer(x, output_size=(9,))
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d: in_channels=3 is not divisible by groups=2"),
-    (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d: out_channels=3 is not divisible by groups=2"),
-    (lambda: nn.Conv2d(4, 4, 3, groups=0), "Conv2d: groups must be positive, got 0"),
-    (lambda: nn.Conv2d(1, 1, (3, 3, 3)), r"Conv2d: kernel_size must be one number or a pair, got \(3, 3, 3\)"),
-    (lambda: nn.Conv2d(1, 1, 3, padding="full"), "Conv2d: expected padding 'same', 'valid' or numbers, got 'full'"),
-    (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), r"Conv2d: padding='same' needs stride 1, got \(2, 2\)"),
-    (lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"), "Conv2d: expected padding_mode 'zeros', got 'reflect'"),
-    (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d: padding must be numbers, got 'same'"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d: in_channels=3 is not divisible by groups=2"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d: out_channels=3 is not divisible by groups=2"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=0), "Conv2d: groups must be positive, got 0"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), r"Conv2d: kernel_size must be one number or a pair, got \(3, 3, 3\)"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="full"), "Conv2d: expected padding 'same', 'valid' or numbers, got 'full'"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), r"Conv2d: padding='same' needs stride 1, got \(2, 2\)"),
+        (lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"), "Conv2d: expected padding_mode 'zeros', got 'reflect'"),
+        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d: padding must be numbers, got 'same'"),
+    ],
+)
 def test_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

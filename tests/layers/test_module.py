@@ -98,7 +98,14 @@ def test_shared_parts_come_once():
     tied.weight = layer.weight
     net.append(tied)
     assert names(net.named_parameters()) == ["0.weight", "0.bias", "3.bias"]
-    assert names(net.named_parameters(remove_duplicate=False)) == ["0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"]
+    assert names(net.named_parameters(remove_duplicate=False)) == [
+        "0.weight",
+        "0.bias",
+        "2.weight",
+        "2.bias",
+        "3.weight",
+        "3.bias",
+    ]
     assert len(list(net.modules())) == 4 and len(list(net.children())) == 3
     assert len(net.state_dict()) == 6
     twin = copy.deepcopy(net)

@@ -163,22 +163,33 @@ def test_groups():
 P = nn.Parameter([1.0])
 
 
-@pytest.mark.parametrize("call, kind, message", [
-    (lambda: optim.SGD([]), ValueError, "SGD: got no parameters"),
-    (lambda: optim.SGD(P), TypeError, "SGD: params must be several tensors or dicts, got Parameter"),
-    (lambda: optim.Adam([1.0]), TypeError, "Adam: parameters must be tensors, got float"),
-    (lambda: optim.Adam([P * 2]), ValueError, r"Adam: a tensor of shape \(1,\) was made by an operation"),
-    (lambda: optim.Adam([P, P]), ValueError, r"Adam: a parameter of shape \(1,\) is given twice"),
-    (lambda: optim.SGD([{"params": [P]}, {"params": [P]}]), ValueError, "SGD: a parameter .* is given twice"),
-    (lambda: optim.SGD([{"params": {P}}]), TypeError, "SGD: parameters must come in an order, got a set"),
-    (lambda: optim.SGD([{"parameters": [P]}]), TypeError, "a dict with the key 'params'"),
-    (lambda: optim.SGD([{"params": [P], "learning_rate": 1}]), TypeError, "SGD: unknown option learning_rate; there are lr, momentum"),
-    (lambda: optim.SGD([P], lr=-1), ValueError, "SGD: expected lr >= 0, got -1"),
-    (lambda: optim.SGD([P], momentum=-1), ValueError, "SGD: expected momentum >= 0, got -1"),
-    (lambda: optim.SGD([P], nesterov=True), ValueError, "SGD: nesterov needs a momentum and no dampening"),
-    (lambda: optim.Adam([P], betas=(0.9, 1.0)), ValueError, r"Adam: expected betas, two numbers in \[0, 1\), got \(0.9, 1.0\)"),
-    (lambda: optim.Adam([P], eps=float("nan")), ValueError, "Adam: expected eps >= 0, got nan"),
-])
+@pytest.mark.parametrize(
+    "call, kind, message",
+    [
+        (lambda: optim.SGD([]), ValueError, "SGD: got no parameters"),
+        (lambda: optim.SGD(P), TypeError, "SGD: params must be several tensors or dicts, got Parameter"),
+        (lambda: optim.Adam([1.0]), TypeError, "Adam: parameters must be tensors, got float"),
+        (lambda: optim.Adam([P * 2]), ValueError, r"Adam: a tensor of shape \(1,\) was made by an operation"),
+        (lambda: optim.Adam([P, P]), ValueError, r"Adam: a parameter of shape \(1,\) is given twice"),
+        (lambda: optim.SGD([{"params": [P]}, {"params": [P]}]), ValueError, "SGD: a parameter .* is given twice"),
+        (lambda: optim.SGD([{"params": {P}}]), TypeError, "SGD: parameters must come in an order, got a set"),
+        (lambda: optim.SGD([{"parameters": [P]}]), TypeError, "a dict with the key 'params'"),
+        (
+            lambda: optim.SGD([{"params": [P], "learning_rate": 1}]),
+            TypeError,
+            "SGD: unknown option learning_rate; there are lr, momentum",
+        ),
+        (lambda: optim.SGD([P], lr=-1), ValueError, "SGD: expected lr >= 0, got -1"),
+        (lambda: optim.SGD([P], momentum=-1), ValueError, "SGD: expected momentum >= 0, got -1"),
+        (lambda: optim.SGD([P], nesterov=True), ValueError, "SGD: nesterov needs a momentum and no dampening"),
+        (
+            lambda: optim.Adam([P], betas=(0.9, 1.0)),
+            ValueError,
+            r"Adam: expected betas, two numbers in \[0, 1\), got \(0.9, 1.0\)",
+        ),
+        (lambda: optim.Adam([P], eps=float("nan")), ValueError, "Adam: expected eps >= 0, got nan"),
+    ],
+)
 def test_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
@@ -187,7 +198,9 @@ def test_refused(call, kind, message):
 def test_loading_what_does_not_fit():
     a, b = nn.Parameter([1.0]), nn.Parameter([1.0, 2.0])
     one, two = optim.Adam([a]), optim.Adam([a, b])
-    with pytest.raises(ValueError, match=r"Adam: the state dict has groups of \[2\] parameters, the optimizer of \[1\]"):
+    with pytest.raises(
+        ValueError, match=r"Adam: the state dict has groups of \[2\] parameters, the optimizer of \[1\]"
+    ):
         one.load_state_dict(two.state_dict())
     b.grad = tg.ones(2)
     other = optim.Adam([b])

@@ -40,17 +40,38 @@ def _headers() -> Path | None:
 def build(folder: Path) -> None:
     """Compile the driver into ``folder``, as libcuda.so.1."""
     subprocess.run(
-        ["cc", "-O1", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wl,-soname,libcuda.so.1",
-         f"-I{_headers()}", "-o", str(folder / "libcuda.so.1"), str(SOURCE)],
-        check=True, timeout=120)
+        [
+            "cc",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wl,-soname,libcuda.so.1",
+            f"-I{_headers()}",
+            "-o",
+            str(folder / "libcuda.so.1"),
+            str(SOURCE),
+        ],
+        check=True,
+        timeout=120,
+    )
 
 
 class _Launch(ctypes.Structure):
     _fields_ = [
-        ("name", ctypes.c_char * 256), ("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3),
-        ("shared", ctypes.c_uint), ("parameters", ctypes.c_uint), ("device", ctypes.c_int),
-        ("offset", ctypes.c_ushort * 512), ("size", ctypes.c_ushort * 512),
-        ("bytes", ctypes.c_ubyte * 4096), ("stream", ctypes.c_ulonglong),
+        ("name", ctypes.c_char * 256),
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_uint),
+        ("parameters", ctypes.c_uint),
+        ("device", ctypes.c_int),
+        ("offset", ctypes.c_ushort * 512),
+        ("size", ctypes.c_ushort * 512),
+        ("bytes", ctypes.c_ubyte * 4096),
+        ("stream", ctypes.c_ulonglong),
     ]
 
 
@@ -94,10 +115,18 @@ class Driver:
         if not found:
             raise IndexError(f"launch {number}: there were {self.launches()}, and the driver keeps the last 1024")
         record = found.contents
-        parameters = tuple(bytes(record.bytes[record.offset[i]:record.offset[i] + record.size[i]])
-                           for i in range(record.parameters))
-        return Launch(record.name.decode(), tuple(record.grid), tuple(record.block), record.shared, record.device,
-                      record.stream, parameters)
+        parameters = tuple(
+            bytes(record.bytes[record.offset[i] : record.offset[i] + record.size[i]]) for i in range(record.parameters)
+        )
+        return Launch(
+            record.name.decode(),
+            tuple(record.grid),
+            tuple(record.block),
+            record.shared,
+            record.device,
+            record.stream,
+            parameters,
+        )
 
     def calls(self, name: str) -> int:
         """How often a driver function was called; ``name`` without version suffix."""
