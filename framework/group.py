@@ -26,7 +26,21 @@ Roles = tuple[tuple[Any, ...], ...]
 
 
 @jit
-def _group(pointers, sizes, ends, settings, STEP: tl.constexpr, WRITES: tl.constexpr, BLOCK: tl.constexpr):
+def _part(bases, begin, size, settings, STEP: tl.constexpr, WRITES: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr):
+    # BLOCK elements of one array from ``begin`` on; only the last ones need a mask, which stands in the way of wide loads
+    element = begin + tl.arange(0, BLOCK)
+    mask = element < size if LAST else None
+    values = ()
+    for r in tl.static_range(len(bases)):
+        values = values + (widen(tl.load(bases[r] + element, mask=mask)),)
+    results = STEP(*values, *settings)
+    for r in tl.static_range(WRITES):
+        tl.store(bases[r] + element, results[r].to(bases[r].dtype.element_ty), mask=mask)
+
+
+@jit
+def _group(pointers, sizes, ends, settings, STEP: tl.constexpr, WRITES: tl.constexpr,
+           ALIGNMENT: tl.constexpr, BLOCK: tl.constexpr):
     # pointers: per role, a tuple of arrays; array i has sizes[i] elements and ends before program ends[i]
     # one program per BLOCK elements of one array
     program = tl.program_id(0).to(tl.int64)
@@ -37,18 +51,16 @@ def _group(pointers, sizes, ends, settings, STEP: tl.constexpr, WRITES: tl.const
         base = pointers[r][0].to(tl.int64)
         for i in tl.static_range(1, len(sizes)):
             base = tl.where(program >= ends[i - 1], pointers[r][i].to(tl.int64), base)
-        bases = bases + (base.to(pointers[r][0].dtype),)
+        # choosing among addresses loses what is known of each; said again, loads and stores are 16 bytes wide
+        bases = bases + (tl.multiple_of(base.to(pointers[r][0].dtype), ALIGNMENT),)
     for i in tl.static_range(1, len(sizes)):
         size = tl.where(program >= ends[i - 1], sizes[i], size)
         first = tl.where(program >= ends[i - 1], ends[i - 1], first)
-    element = (program - first) * BLOCK + tl.arange(0, BLOCK)
-    mask = element < size
-    values = ()
-    for r in tl.static_range(len(pointers)):
-        values = values + (widen(tl.load(bases[r] + element, mask=mask)),)
-    results = STEP(*values, *settings)
-    for r in tl.static_range(WRITES):
-        tl.store(bases[r] + element, results[r].to(bases[r].dtype.element_ty), mask=mask)
+    begin = (program - first) * BLOCK
+    if begin + BLOCK <= size:
+        _part(bases, begin, size, settings, STEP, WRITES, False, BLOCK)
+    else:
+        _part(bases, begin, size, settings, STEP, WRITES, True, BLOCK)
 
 
 def step_group(function: Any, roles: Roles, settings: tuple[Any, ...], writes: int) -> None:
