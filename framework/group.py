@@ -26,7 +26,9 @@ Roles = tuple[tuple[Any, ...], ...]
 
 
 @jit
-def _part(bases, begin, size, settings, STEP: tl.constexpr, WRITES: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr):
+def _part(
+    bases, begin, size, settings, STEP: tl.constexpr, WRITES: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr
+):
     # BLOCK elements of one array from ``begin`` on; only the last ones need a mask, which stands in the way of wide loads
     element = begin + tl.arange(0, BLOCK)
     mask = element < size if LAST else None
@@ -39,8 +41,16 @@ def _part(bases, begin, size, settings, STEP: tl.constexpr, WRITES: tl.constexpr
 
 
 @jit
-def _group(pointers, sizes, ends, settings, STEP: tl.constexpr, WRITES: tl.constexpr,
-           ALIGNMENT: tl.constexpr, BLOCK: tl.constexpr):
+def _group(
+    pointers,
+    sizes,
+    ends,
+    settings,
+    STEP: tl.constexpr,
+    WRITES: tl.constexpr,
+    ALIGNMENT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     # pointers: per role, a tuple of arrays; array i has sizes[i] elements and ends before program ends[i]
     # one program per BLOCK elements of one array
     program = tl.program_id(0).to(tl.int64)
@@ -66,7 +76,7 @@ def _group(pointers, sizes, ends, settings, STEP: tl.constexpr, WRITES: tl.const
 def step_group(function: Any, roles: Roles, settings: tuple[Any, ...], writes: int) -> None:
     """Run a scalar ``@jit`` step over device arrays: it takes a value per role, then ``settings``, and returns ``writes`` values.
 
-    Numbers among the settings arrive in the computation's own precision, bools as constants.
+    Numbers among the settings arrive in the computation's own precision.
     """
     kinds: dict[np.dtype, list[int]] = {}
     for i, array in enumerate(roles[0]):
@@ -87,6 +97,7 @@ def _launch(function: Any, roles: list[list[DeviceArray]], settings: tuple[Any, 
     for n in sizes:
         end += -(-n // block)
         ends.append(end)
+    aligned = all(a.ptr % 16 == 0 for role in dense for a in role)
     # one program per BLOCK elements of each array, array after array
     launch(
         _group,
@@ -97,6 +108,7 @@ def _launch(function: Any, roles: list[list[DeviceArray]], settings: tuple[Any, 
         settings,
         STEP=function,
         WRITES=writes,
+        ALIGNMENT=16 if aligned else dense[0][0].dtype.itemsize,
         BLOCK=block,
     )
     for role, used in zip(roles[:writes], dense[:writes], strict=True):

@@ -143,6 +143,17 @@ def test_views_see_the_step():
     assert row.tolist() == [0.5, 1.5] and turned.tolist() == [[0.5, 2.5], [1.5, 3.5]]
 
 
+@pytest.mark.parametrize("device", ["cpu", "interpreter"])
+def test_parameters_inside_others(device):
+    whole = tg.arange(3000, dtype=tg.float32, device=device)
+    p = nn.Parameter(whole[1:2900])  # row-major, but not where wide loads may begin
+    p.grad = tg.ones(2899, device=device)
+    optim.Adam([p], lr=1.0).step()
+    expected = np.arange(3000.0)
+    expected[1:2900] -= 1
+    np.testing.assert_allclose(whole.cpu().numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_groups():
     a, b, c = (nn.Parameter([1.0]) for _ in range(3))
     optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.25, "name": "slow"}], lr=0.5)
