@@ -109,7 +109,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a @ b`` of two floating matrices, large ones in blocks of rows (or of columns, where rows are few)."""
     (m, k), n = a.shape, b.shape[1]
     work = m * n * k
-    pieces = 1 if work < 1 << 21 else 2 if work < 1 << 25 else 4
+    pieces = 1 if work < 1 << 24 else 2 if work < 1 << 25 else 4
     if pieces == 1 or not _helpers:
         with single_blas:
             return np.matmul(a, b)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,15 @@ def test_custom_op():
 def test_digits_cnn(tmp_path):
     run("digits_cnn.py", "--device", "cpu", "--epochs", "1", "--json", str(tmp_path / "digits.json"))
     assert json.loads((tmp_path / "digits.json").read_text())
+
+
+def test_the_blocks_of_extending_md(tmp_path):
+    """The files that docs/extending.md shows do what it says, and their docstrings are true."""
+    text = (ROOT / "docs" / "extending.md").read_text()
+    files = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in files] == ["squareplus.py", "mirror.py", "check.py"]
+    for name, content in files:
+        (tmp_path / name).write_text(content)
+    said = run(str(tmp_path / "check.py"))
+    assert "squareplus {'samples': 3" in said and "mirror {'samples': 6" in said
+    run("-m", "doctest", str(tmp_path / "squareplus.py"), str(tmp_path / "mirror.py"), str(EXAMPLES / "snake.py"))
