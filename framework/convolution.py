@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from . import dtypes
 from .array import DeviceArray, empty_like
-from .gemm import accumulates_in, accumulator_type, multiply_add, splits_of, sum_parts, tiles
+from .gemm import accumulates_in, accumulator_type, multiply_add, splits_of, stepped, sum_parts, tiles
 from .language import cdiv, jit, tl
 from .launch import contiguous, launch
 from .threads import shared_out
@@ -398,6 +398,7 @@ def _convolve(
     INVERSE: tl.constexpr,
     COUNT: tl.constexpr,
     FLAT: tl.constexpr,
+    UNIT: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -405,7 +406,8 @@ def _convolve(
     DOT: tl.constexpr,
 ):
     # out (N, groups * K, OH, OW) · in (N, groups * C, H, W) · weight (output channel, input channel, R, S) of one
-    # group, the next one weight_group further · bias (groups * K) or None; any strides
+    # group, the next one weight_group further · bias (groups * K) or None; any strides, UNIT says whether those of
+    # out's, in's, weight's output and weight's input channels are 1
     # one program per tile of output places by output channels; second axis: group by phase
     # the sum runs over tap and channel in one loop: block after block of channels at one tap, or, where channels are
     # few (FLAT), over all pairs of them
@@ -447,7 +449,7 @@ def _convolve(
         APART_H: tl.constexpr = DILATION[0]
         APART_W: tl.constexpr = DILATION[1]
     source = in_ptr + (image * in_strides[0] + group * C * in_strides[1])[:, None]
-    weights = weight_ptr + group * weight_group + (k * weight_strides[0])[None, :]
+    weights = weight_ptr + group * weight_group + stepped(k, weight_strides[0], UNIT[2])[None, :]
     acc = tl.zeros((BLOCK_M, BLOCK_N), ACC)
     if FLAT:
         blocks = tl.cdiv(COUNT[0] * COUNT[1] * C, BLOCK_K)
@@ -476,11 +478,11 @@ def _convolve(
         s = first_s + t_s * STEP_S
         inside = (m < M)[:, None] & (y >= 0) & (y < H) & (x >= 0) & (x < W) & wanted[None, :]
         a = tl.load(
-            source + y * in_strides[2] + x * in_strides[3] + (c.to(tl.int64) * in_strides[1])[None, :],
+            source + y * in_strides[2] + x * in_strides[3] + stepped(c.to(tl.int64), in_strides[1], UNIT[1])[None, :],
             mask=inside,
             other=0,
         )
-        place = c.to(tl.int64) * weight_strides[1] + r * weight_strides[2] + s * weight_strides[3]
+        place = stepped(c.to(tl.int64), weight_strides[1], UNIT[3]) + r * weight_strides[2] + s * weight_strides[3]
         b = tl.load(weights + place[:, None], mask=wanted[:, None] & (k < K)[None, :], other=0)
         acc = multiply_add(a, b, acc, DOT)
     if bias_ptr is not None:
@@ -490,7 +492,7 @@ def _convolve(
     target = (
         out_ptr
         + (image * out_strides[0] + h * out_strides[2] + w * out_strides[3])[:, None]
-        + ((group * K + k) * out_strides[1])[None, :]
+        + stepped(group * K + k, out_strides[1], UNIT[0])[None, :]
     )
     mask = ((m < M) & (h < OH) & (w < OW))[:, None] & (k < K)[None, :]
     tl.store(target, acc.to(out_ptr.dtype.element_ty), mask=mask)
@@ -518,6 +520,7 @@ def _weights(
     PADDING: tl.constexpr,
     DILATION: tl.constexpr,
     CHANNELS_FIRST: tl.constexpr,
+    UNIT: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -525,7 +528,7 @@ def _weights(
     DOT: tl.constexpr,
 ):
     # out (splits, groups * K, C, R, S), row-major, total elements a split · grad (N, groups * K, P, Q) ·
-    # in (N, groups * C, H, W), any strides
+    # in (N, groups * C, H, W), any strides, UNIT says whether those of grad's and in's channels are 1
     # one program per tile of K by (C, R, S), flattened so that neighbours are near in memory; second axis: part of
     # the sum over places; third: group
     tiles_n = tl.cdiv(C * R * S, BLOCK_N)
@@ -545,8 +548,8 @@ def _weights(
     along = tap % S * DILATION[1] - PADDING[1]
     begin = split * per_split
     end = tl.minimum(begin + per_split, N.to(tl.int64) * P * Q)
-    grads = grad_ptr + ((group * K + k) * grad_strides[1])[:, None]
-    source = in_ptr + ((group * C + c) * in_strides[1])[None, :]
+    grads = grad_ptr + stepped(group * K + k, grad_strides[1], UNIT[0])[:, None]
+    source = in_ptr + stepped(group * C + c, in_strides[1], UNIT[1])[None, :]
     acc = tl.zeros((BLOCK_M, BLOCK_N), ACC)
     for start in range(begin, end, BLOCK_K):
         m = start + tl.arange(0, BLOCK_K)
@@ -638,6 +641,7 @@ def _convolve_on(
         INVERSE=inverse,
         COUNT=count,
         FLAT=flat,
+        UNIT=(out.strides[1] == 1, input.strides[1] == 1, weight_strides[0] == 1, weight_strides[1] == 1),
         BLOCK_M=block_m,
         BLOCK_N=block_n,
         BLOCK_K=block_k,
@@ -714,6 +718,7 @@ def weight_gradient_triton(
         PADDING=padding,
         DILATION=dilation,
         CHANNELS_FIRST=input.strides[1] != 1 or input.shape[1] == 1,
+        UNIT=(grad.strides[1] == 1, input.strides[1] == 1),
         BLOCK_M=block_m,
         BLOCK_N=block_n,
         BLOCK_K=block_k,

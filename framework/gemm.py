@@ -32,6 +32,15 @@ def multiply_add(a, b, acc, DOT: tl.constexpr):
 
 
 @jit
+def stepped(index, stride, UNIT: tl.constexpr):
+    """``index * stride``; a stride known to be 1 shows the compiler which values are neighbours in memory."""
+    if UNIT:
+        return index
+    else:
+        return index * stride
+
+
+@jit
 def _gemm(
     out_ptr,
     a_ptr,
@@ -47,13 +56,15 @@ def _gemm(
     b_batch,
     a_strides,
     b_strides,
+    UNIT: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
 ):
-    # a (batch, M, K) · b (batch, K, N), any strides · bias (N) or None · out (splits, batch, M, N), row-major
+    # a (batch, M, K) · b (batch, K, N), any strides, UNIT says which of the four are 1 · bias (N) or None ·
+    # out (splits, batch, M, N), row-major
     # one program per tile of out; tiles of one batch entry are neighbours, down a column of tiles first
     tile = tl.program_id(0).to(tl.int64)
     tiles_m = tl.cdiv(M, BLOCK_M)
@@ -65,8 +76,10 @@ def _gemm(
     begin = split * per_split
     end = tl.minimum(begin + per_split, K)
     k = begin + tl.arange(0, BLOCK_K)
-    a = a_ptr + offset_of(batch, batch_shape, a_batch) + m[:, None] * a_strides[0] + k[None, :] * a_strides[1]
-    b = b_ptr + offset_of(batch, batch_shape, b_batch) + k[:, None] * b_strides[0] + n[None, :] * b_strides[1]
+    a = a_ptr + offset_of(batch, batch_shape, a_batch)
+    a = a + stepped(m, a_strides[0], UNIT[0])[:, None] + stepped(k, a_strides[1], UNIT[1])[None, :]
+    b = b_ptr + offset_of(batch, batch_shape, b_batch)
+    b = b + stepped(k, b_strides[0], UNIT[2])[:, None] + stepped(n, b_strides[1], UNIT[3])[None, :]
     acc = tl.zeros((BLOCK_M, BLOCK_N), ACC)
     for start in range(begin, end, BLOCK_K):
         inside = start + tl.arange(0, BLOCK_K) < end
@@ -118,7 +131,7 @@ def fit(n: int, most: int) -> int:
 
 def splits_of(programs: int, K: int, block_k: int, backend: Any) -> tuple[int, int]:
     """Into how many parts a sum over K is split so that every processor has work, and the length of each part."""
-    wanted = min(cdiv(2 * backend.programs, max(programs, 1)), K // (8 * block_k), 64)
+    wanted = min(2 * backend.programs // max(programs, 1), K // (8 * block_k), 64)
     if wanted <= 1:
         return 1, max(K, 1)
     per_split = cdiv(cdiv(K, wanted), block_k) * block_k
@@ -143,6 +156,8 @@ def gemm(a: DeviceArray, b: DeviceArray, bias: DeviceArray | None = None) -> Dev
     a_strides, b_strides = a.strides[-2:], b.strides[-2:]
     spread = tuple(x.viewed(lambda v: np.broadcast_to(v, batch + v.shape[-2:])).strides[:-2] for x in (a, b))
     batch_shape, steps, _ = classify(batch, spread)
+    if batch_shape == (1,):
+        steps = ((0,), (0,))  # no batch: offsets that plainly keep the operands' alignment
     count = prod(batch)
     dtype = a.dtype
     dot = dtype.kind not in "iub"  # dot cannot do wide integers
@@ -168,6 +183,7 @@ def gemm(a: DeviceArray, b: DeviceArray, bias: DeviceArray | None = None) -> Dev
         steps[1],
         a_strides,
         b_strides,
+        UNIT=tuple(s == 1 for s in (*a_strides, *b_strides)),
         BLOCK_M=block_m,
         BLOCK_N=block_n,
         BLOCK_K=block_k,
