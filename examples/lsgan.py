@@ -28,7 +28,7 @@ from rich.table import Table
 import trigrad as tg
 from trigrad import nn, optim
 from trigrad.nn import functional as F
-from trigrad.utils.data import DataLoader, Digits
+from trigrad.utils.data import DataLoader, Digits, TensorDataset
 
 Z = 16  # length of the noise vector
 BARS = {  # what a run of the default settings should reach
@@ -180,10 +180,8 @@ class GAN:
         }
 
 
-def batches(images: tg.Tensor, size: int, device: str) -> DataLoader:
+def batches(images: tg.Tensor, size: int) -> DataLoader:
     """Shuffled batches of the training images."""
-    from trigrad.utils.data import TensorDataset
-
     return DataLoader(TensorDataset(images), batch_size=size, shuffle=True, drop_last=True)
 
 
@@ -238,7 +236,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     device = options.device or ("cuda" if tg.cuda.is_available() else "cpu")
     tg.manual_seed(options.seed)
     gan = GAN(options.loss, device, options.width)
-    loader = batches(Digits(train=True, size=16).images, options.batch, device)
+    loader = batches(Digits(train=True, size=16).images, options.batch)
     options.out.mkdir(parents=True, exist_ok=True)
     parameters = [sum(p.numel() for p in net.parameters()) for net in (gan.G, gan.D)]
     console.print(
