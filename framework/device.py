@@ -133,7 +133,7 @@ def backend(where: device) -> Backend:
 
             found = Interpreter()
         elif where.type == "cuda":
-            from .cuda import cuda_backend
+            from .gpu import cuda_backend
 
             found = cuda_backend(where.index)
         else:

@@ -15,6 +15,8 @@ import pytest
 
 import trigrad  # noqa: F401 - it says where the rooms are
 from trigrad.framework import allocator, cuda, dtypes
+from trigrad.framework import driver as drivers
+from trigrad.framework import gpu as launching
 from trigrad.framework.array import empty, from_numpy
 from trigrad.framework.device import backend, device, set_default_device
 from trigrad.framework.language import jit, tl
@@ -217,7 +219,10 @@ def obstacle():
 
 def test_the_interpreter_variable_excludes_cuda(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert obstacle() == "cuda: TRITON_INTERPRET=1 is set, so that Triton compiles nothing; unset it to use the GPU"
+    assert (
+        drivers.obstacle()
+        == "cuda: TRITON_INTERPRET=1 is set, so that Triton compiles nothing; unset it to use the GPU"
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,21 +235,21 @@ def test_the_interpreter_variable_excludes_cuda(monkeypatch):
 )
 def test_a_missing_package_is_named(monkeypatch, module, package):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    monkeypatch.setattr(cuda, "_installed", lambda name: name != module)
-    assert obstacle() == f"cuda: {package} is not installed (pip install triton cuda-core cuda-bindings)"
+    monkeypatch.setattr(drivers, "installed", lambda name: name != module)
+    assert drivers.obstacle() == f"cuda: {package} is not installed (pip install triton cuda-core cuda-bindings)"
 
 
 def test_installed():
-    assert cuda._installed("json.decoder")
-    assert not cuda._installed("json.no_such_part")
-    assert not cuda._installed("no_such_package.part")
+    assert drivers.installed("json.decoder")
+    assert not drivers.installed("json.no_such_part")
+    assert not drivers.installed("no_such_package.part")
 
 
 def fake_bindings(monkeypatch, initialise):
     """Put a stand-in for cuda.bindings in its place, so that a machine's real driver is not asked."""
     driver = SimpleNamespace(cuInit=initialise)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    monkeypatch.setattr(cuda, "_installed", lambda name: True)
+    monkeypatch.setattr(drivers, "installed", lambda name: True)
     bindings = SimpleNamespace(driver=driver, __spec__=None)
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bindings=bindings, __path__=[]))
     monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
@@ -256,7 +261,7 @@ def test_a_missing_driver_is_told(monkeypatch):
         raise RuntimeError("libcuda.so.1: cannot open shared object file\nand much more")
 
     fake_bindings(monkeypatch, initialise)
-    assert obstacle() == "cuda: no NVIDIA driver was found (libcuda.so.1: cannot open shared object file)"
+    assert drivers.obstacle() == "cuda: no NVIDIA driver was found (libcuda.so.1: cannot open shared object file)"
 
 
 def test_is_available_never_raises(monkeypatch):
@@ -269,17 +274,17 @@ def test_is_available_never_raises(monkeypatch):
 
 @pytest.mark.nodriver(NODRIVER_DEVICES="0")
 def test_a_driver_without_devices(driver):
-    assert obstacle() == "cuda: the NVIDIA driver finds no device"
+    assert drivers.obstacle() == "cuda: the NVIDIA driver finds no device"
 
 
 @pytest.mark.nodriver(NODRIVER_VERSION="11080")
 def test_a_driver_too_old(driver):
-    assert obstacle() == "cuda: the NVIDIA driver is for CUDA 11.8, trigrad needs one for CUDA 12.0 or later"
+    assert drivers.obstacle() == "cuda: the NVIDIA driver is for CUDA 11.8, trigrad needs one for CUDA 12.0 or later"
 
 
 @pytest.mark.nodriver(NODRIVER_INIT="803")
 def test_a_driver_that_does_not_start(driver):
-    assert obstacle() == "cuda: the NVIDIA driver does not start (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH)"
+    assert drivers.obstacle() == "cuda: the NVIDIA driver does not start (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH)"
 
 
 @pytest.mark.nodriver
@@ -624,7 +629,7 @@ def test_constants_that_compare_equal_have_plans_of_their_own(driver):
     for factor in (1, 1.0, True, 0.0, -0.0):
         assert loads(factor) == 0
     key: list = []
-    cuda._read_constant((1, (2.0, None)), key)
+    launching._read_constant((1, (2.0, None)), key)
     assert key == [tuple, 2, int, 1, tuple, 2, float, (2.0).hex(), type(None), id(None)]
 
 
