@@ -41,18 +41,22 @@ class Recorder(Backend):
     """Notes launches on ``recorder.device``; with ``execute=True`` it also runs them in the interpreter.
 
     Memory is the host's and starts as zeros; without ``execute`` it stays so, and nothing should be concluded from
-    values.  Use as a context manager, or call ``close``: until then ``recorder.device`` names this back end.
+    values.  There, pieces above a mebibyte are addresses only, so that a large network can be recorded on a small machine.
+    Use as a context manager, or call ``close``: until then ``recorder.device`` names this back end.
     """
 
     block = 1024
     programs = 132
+    _REAL = 1 << 20  # bytes up to which memory is there also without ``execute``
+    _BEYOND = 1 << 56  # addresses from here on have no memory behind them
 
     def __init__(self, target_name: str, execute: bool = False) -> None:
         self.target = compiler.target(target_name)
         self.device = RecordedDevice(target_name)
         self.execute = execute
         self._host = Interpreter()
-        self._seen: dict[compiler.Specialisation, None] = {}
+        self._seen: dict[compiler.Specialisation, int] = {}
+        self._next = self._BEYOND
         _backends[self.device] = self
 
     def __enter__(self) -> Recorder:
@@ -70,16 +74,29 @@ class Recorder(Backend):
         """The different specialisations launched so far, in the order of their first launch."""
         return list(self._seen)
 
+    @property
+    def counts(self) -> dict[compiler.Specialisation, int]:
+        """How often each specialisation was launched."""
+        return dict(self._seen)
+
     def allocate(self, nbytes: int) -> Block:
+        if nbytes > self._REAL and not self.execute:
+            address = self._next
+            self._next += (nbytes + 511) // 512 * 512
+            return Block(address, nbytes, None)
         block = self._host.allocate(nbytes)
         block.owner[:] = 0
         return block
 
     def copy_in(self, ptr: int, array: np.ndarray) -> None:
-        self._host.copy_in(ptr, array)
+        if ptr < self._BEYOND:
+            self._host.copy_in(ptr, array)
 
     def copy_out(self, array: np.ndarray, ptr: int) -> None:
-        self._host.copy_out(array, ptr)
+        if ptr < self._BEYOND:
+            self._host.copy_out(array, ptr)
+        else:
+            array[...] = np.zeros((), array.dtype)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -93,7 +110,8 @@ class Recorder(Backend):
         num_warps: int,
         num_stages: int,
     ) -> None:
-        self._seen.setdefault(compiler.specialise(function, arguments, constants, num_warps, num_stages))
+        made = compiler.specialise(function, arguments, constants, num_warps, num_stages)
+        self._seen[made] = self._seen.get(made, 0) + 1
         if self.execute:
             self._host.launch(function, grid, arguments, constants, num_warps, num_stages)
 
