@@ -1,16 +1,27 @@
 """Tensors that remember how they were made, and the walk back through that memory.
 
-This room reads the op table and knows no row by name except ``add``, ``sum_to`` (the engine's) and ``to`` (the gate's).
+This room reads the op table and knows no row by name except ``add``, ``sum_to``, ``accumulate`` (the engine's), ``to``
+(the gate's) and ``identity`` (fusion's).
 """
 
 if __name__ != "trigrad.autograd":
     raise ImportError("this folder is a room of trigrad: write 'import trigrad.autograd', not 'import autograd'")
 
+from .autocast import autocast as autocast
+from .autocast import autocast_inputs as autocast_inputs
+from .autocast import custom_bwd as custom_bwd
+from .autocast import custom_fwd as custom_fwd
+from .autocast import get_autocast_dtype as get_autocast_dtype
+from .autocast import is_autocast_available as is_autocast_available
+from .autocast import is_autocast_enabled as is_autocast_enabled
+from .capture import capture as capture
 from .check import gradcheck as gradcheck
 from .check import gradgradcheck as gradgradcheck
 from .engine import backward as backward
 from .engine import grad as grad
 from .function import Function as Function
+from .fusion import fuse as fuse
+from .grad_scaler import GradScaler as GradScaler
 from .mode import enable_grad as enable_grad
 from .mode import is_grad_enabled as is_grad_enabled
 from .mode import no_grad as no_grad

@@ -3,7 +3,8 @@
 A node's consumers were all made after it, so when it is the youngest node left, its gradient is complete.  A heap
 of creation numbers is therefore the whole schedule: nothing recurses, and a node whose gradient nobody sent is
 never visited.  Without ``create_graph`` the walk handles raw arrays; with it, tensors, through the gate, so that
-every gradient is itself remembered.  The engine names two rows: ``add`` to accumulate and ``sum_to`` to un-broadcast.
+every gradient is itself remembered.  The engine names three rows: ``add`` to accumulate, ``accumulate`` to do so for
+many leaves in one launch, and ``sum_to`` to un-broadcast.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ..framework import capture
+from ..framework.array import DeviceArray, contiguous_strides, laid_out
 from ..framework.fill import full, zeros_like
 from ..framework.op import OPS, VARIADIC
+from ..framework.strides import packed
 from .mode import enable_grad, mode
 from .tensor import _F32, _F64, Node, Output, Own, Tensor, apply, linked, wrap
 
@@ -52,6 +56,7 @@ class _Walk:
         self.captured: dict[Any, Any] = {}
         self.needed: set[Node] | None = None
         self.useful: set[Any] = set()
+        self.later: list[tuple[Tensor, Any]] = []  # what came to leaves of a device after their first gradient
 
     def arrive(self, edge: Any, gradient: Any) -> None:
         """Add a gradient to what has come to ``edge`` so far."""
@@ -67,7 +72,10 @@ class _Walk:
             return
         before = arriving.get(edge)
         if before is not None:
-            arriving[edge] = self.run(OPS["add"], (before, gradient), {})
+            if isinstance(edge, Tensor) and type(gradient) is DeviceArray:
+                self.later.append((edge, gradient))
+            else:
+                arriving[edge] = self.run(OPS["add"], (before, gradient), {})
             return
         arriving[edge] = gradient
         if not isinstance(edge, Tensor):
@@ -212,15 +220,34 @@ class _Walk:
             raise RuntimeError(f"hook: expected a tensor of shape {gradient.shape} or None, got {result!r}")
         return result if self.create_graph else result.array
 
-    def leaves(self) -> Iterable[tuple[Tensor, Any]]:
-        """What has arrived at leaves, handing each over for good."""
-        arriving = self.arriving
-        while arriving:
-            leaf, gradient = arriving.popitem()
-            for _, hook in tuple(leaf.hooks or ()):
-                gradient = self.hooked(hook, gradient)
-            yield leaf, gradient
-            del gradient
+    def settle(self) -> None:
+        """Add to leaves what came later, in the order in which it came: one launch for all leaves at a time."""
+        while self.later:
+            waiting, self.later = self.later, []
+            sums: dict[Tensor, Any] = {}
+            terms = []
+            for leaf, gradient in waiting:
+                if leaf in sums:
+                    self.later.append((leaf, gradient))
+                    continue
+                before = self.arriving[leaf]
+                # references to an array of ours alone: the dict's, this name and getrefcount's own
+                if getrefcount(before) <= 3 and _is_plain(before, before) and before.dtype == gradient.dtype:
+                    sums[leaf] = before
+                    terms.append(gradient)
+                else:
+                    sums[leaf] = self.arriving[leaf] = self.run(OPS["add"], (before, gradient), {})
+                    terms.append(None)
+            pairs = [(s, t) for s, t in zip(sums.values(), terms, strict=True) if t is not None]
+            if pairs:
+                self.run(OPS["accumulate"], tuple(zip(*pairs, strict=True)), {})
+
+    def take(self) -> tuple[Tensor, Any]:
+        """A leaf and what has arrived there, handed over for good: no reference to the gradient stays behind."""
+        leaf, gradient = self.arriving.popitem()
+        for _, hook in tuple(leaf.hooks or ()):
+            gradient = self.hooked(hook, gradient)
+        return leaf, gradient
 
 
 def _node_of(edge: Any) -> Node:
@@ -273,10 +300,15 @@ def _walk(started: list[Any], create_graph: bool, retain_graph: bool | None, tar
     while started:
         walk.arrive(*started.pop())
     if create_graph:
-        with enable_grad():
-            walk.go()
+        casting, mode.casting = mode.casting, {}  # gradients are of the dtypes that forward chose
+        try:
+            with enable_grad():
+                walk.go()
+        finally:
+            mode.casting = casting
     else:
         walk.go()
+        walk.settle()
     return walk
 
 
@@ -296,13 +328,19 @@ def backward(
     started = _start([output], [gradient], create_graph, "backward")
     walk = _walk(started, create_graph, retain_graph, [t.edge for t in wanted])
     asked = {id(t) for t in wanted}
-    for leaf, g in walk.leaves():
+    together: list[tuple[Tensor, Any]] = []
+    while walk.arriving:
+        leaf, g = walk.take()
         if inputs is None or id(leaf) in asked:
-            _accumulate(leaf, g)
+            _accumulate(leaf, g, together)
         del g
     for t in wanted:
         if t.source is not None and t.source in walk.captured:
-            _accumulate(t, walk.captured.pop(t.source))
+            _accumulate(t, walk.captured.pop(t.source), together)
+    if together:
+        _run_raw(OPS["accumulate"], (tuple(held.array for held, _ in together), tuple(g for _, g in together)), {})
+        for held, _ in together:
+            held.storage.version += 1
 
 
 def grad(
@@ -329,9 +367,9 @@ def grad(
     started = _start(many, given, create_graph, "grad")
     walk = _walk(started, create_graph, retain_graph, [t.edge for t in asked])
     found = dict(walk.captured)
-    for leaf, g in walk.leaves():
+    while walk.arriving:
+        leaf, g = walk.take()
         found[leaf] = g
-        del g
     results: list[Tensor | None] = []
     for i, t in enumerate(asked):
         value = found.get(t.edge)
@@ -356,34 +394,54 @@ def _inputs(name: str, inputs: Any) -> list[Tensor]:
     return asked
 
 
-def _accumulate(leaf: Tensor, gradient: Any) -> None:
-    """Make ``gradient`` the leaf's own, or add it to what is there: in place, unless it is itself remembered."""
+def _accumulate(leaf: Tensor, gradient: Any, together: list[tuple[Tensor, Any]]) -> None:
+    """Make ``gradient`` the leaf's own, or add it to what is there: in place, unless it is itself remembered.
+
+    On a device additions are left to be done ``together``.
+    """
+    if capture.thread.leaf is not None:
+        capture.thread.leaf(leaf)
     held = leaf._grad
     if isinstance(gradient, Tensor):
         leaf._grad = gradient if held is None else held + gradient
         return
     if held is None:
         # references to an array of ours alone: the caller's name, this parameter and getrefcount's own
-        owned = getrefcount(gradient) <= 3 and _is_plain(gradient)
-        leaf._grad = wrap(gradient if owned else _copy(gradient))
+        owned = getrefcount(gradient) <= 3 and _is_plain(gradient, leaf.array)
+        leaf._grad = wrap(gradient if owned else _copy(gradient, leaf.array))
     elif held.wants_grad:
         leaf._grad = held + wrap(gradient)
     elif isinstance(gradient, np.ndarray):
         np.add(held.array, gradient, out=held.array)
         held.storage.version += 1
+    elif held.array.dtype == gradient.dtype and packed(held.shape, held.array.strides) is not None:
+        together.append((held, gradient))
     else:
         held._into(OPS["add"], wrap(gradient))
 
 
-def _is_plain(array: Any) -> bool:
+def _is_plain(array: Any, leaf: Any) -> bool:
+    """Whether memory holds this array and no other, laid out as the leaf is where that has no gaps."""
     if isinstance(array, np.ndarray):
-        return array.base is None and array.flags.c_contiguous
-    return array.is_contiguous and getrefcount(array.block) <= 2
+        return array.base is None and (array.strides == leaf.strides or array.flags.c_contiguous)
+    wanted = _gapless(array.shape, leaf.strides)
+    alike = all(n == 1 or a == b for n, a, b in zip(array.shape, array.strides, wanted, strict=True))
+    return alike and getrefcount(array.block) <= 2
 
 
-def _copy(array: Any) -> Any:
+def _copy(array: Any, leaf: Any) -> Any:
+    """A copy laid out as the leaf is, so that optimizers can walk both in one order."""
     if isinstance(array, np.ndarray):
-        return np.array(array, order="C")
-    from ..framework.launch import copied
+        out = np.empty_like(leaf, dtype=array.dtype)
+        out[...] = array
+        return out
+    from ..framework.launch import copy_into
 
-    return copied(array)
+    out = laid_out(array, _gapless(array.shape, leaf.strides))
+    copy_into(out, array)
+    return out
+
+
+def _gapless(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """These strides where they leave no gaps, else row-major ones."""
+    return packed(shape, strides) or contiguous_strides(shape)

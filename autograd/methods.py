@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..framework import device as devices
-from ..framework import dtypes
+from ..framework import dtypes, pinned, transfer
 from ..framework.fill import full
 from ..framework.layout import contiguous_format, lies_in, memory_format
 from ..framework.op import OPS
@@ -433,10 +433,13 @@ class Methods:
     def copy_(self, src: Any, non_blocking: bool = False) -> Any:
         """Write the values of ``src``, which broadcasts to this shape, of any dtype and device; returns the tensor.
 
-        ``non_blocking`` is a permission that is not made use of: the values are here when this returns.
+        With ``non_blocking`` a copy between pinned memory and a GPU is only begun: what it reads must stay as it is, and
+        what it writes must not be read by the host, until the stream has come so far.
         """
         if not isinstance(src, Methods):
             raise TypeError(f"copy_: expected a Tensor, got {type(src).__name__}")
+        if non_blocking and _copied_in_background(self, src):
+            return self
         return OPS["setitem"].function(self, ..., src.to(self.device))  # type: ignore[misc,attr-defined]
 
     # dtype and device
@@ -478,11 +481,44 @@ class Methods:
         """This tensor in host memory."""
         return self.to(devices.CPU)
 
-    def cuda(self, device: Any = None) -> Any:
-        """This tensor on a GPU, the current one by default."""
+    def cuda(self, device: Any = None, non_blocking: Bool = False) -> Any:
+        """This tensor on a GPU, the current one by default; ``non_blocking`` as in ``to``."""
         if isinstance(device, Int):
             device = devices.device("cuda", device)
-        return self.to("cuda" if device is None else device)
+        return self.to("cuda" if device is None else device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> Any:
+        """A copy in pinned host memory, without history; the tensor itself where it is pinned.
+
+        Raises RuntimeError for a tensor in device memory, and where there is no GPU to pin memory for.
+        """
+        from .tensor import wrap
+
+        array = self.array  # type: ignore[attr-defined]
+        if not isinstance(array, np.ndarray):
+            raise RuntimeError(f"pin_memory: expected a tensor on the CPU, this one is on {self.device}")  # type: ignore[attr-defined]
+        return self if pinned.owner(array) is not None else wrap(pinned.pinned_copy(array))
+
+    def is_pinned(self) -> Bool:
+        """Whether the tensor is in pinned host memory."""
+        array = self.array  # type: ignore[attr-defined]
+        return isinstance(array, np.ndarray) and pinned.owner(array) is not None
+
+    def record_stream(self, stream: Any) -> None:
+        """Note that ``stream`` uses this tensor's memory.  Operations and copies do so themselves; foreign code cannot."""
+        array = self.array  # type: ignore[attr-defined]
+        if isinstance(array, np.ndarray):
+            raise RuntimeError("record_stream: expected a tensor on a GPU, this one is on the CPU")
+        stream.uses(array)
+
+
+def _copied_in_background(out: Any, src: Any) -> Bool:
+    """``copy_`` without waiting, where the two tensors allow it and nobody remembers; returns whether it was done."""
+    devices.catch_up()
+    if out.wants_grad or src.wants_grad or out.origin is not None or not transfer.copy_directly(out.array, src.array):
+        return False
+    out.storage.version += 1
+    return True
 
 
 def _existing(name: str, dim: Any, shape: tuple[int, ...]) -> Int:

@@ -6,18 +6,23 @@ Each thread has its own setting, on by default.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import wraps
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from ..framework.dtypes import dtype
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
     recording = True
+    casting: Mapping[str, dtype] = {}  # device type: dtype of products, inside autocast; replaced, never changed
+    cast_cache: dict[Any, Any] | None = None  # parameters cast there
+    cast_depth = 0
 
     def __init__(self) -> None:
         # ``quiet(f, *args)`` runs NumPy code in which dividing by zero or overflowing is no event, as in PyTorch,

@@ -24,6 +24,7 @@ def save(obj: Any, f: Any) -> None:
     >>> f = BytesIO(); save({"weight": Tensor([1.0, 2.0]), "epoch": 3}, f); _ = f.seek(0); load(f)["weight"].tolist()
     [1.0, 2.0]
     """
+    devices.catch_up()
     saving.save(obj, f, _array)
 
 

@@ -27,6 +27,7 @@ _ndarray = np.ndarray
 _next = count().__next__  # nodes are numbered in order of creation; the engine walks the numbers down
 _F32 = dtypes.float32.numpy
 _F64 = dtypes.float64.numpy
+_I64 = dtypes.int64.numpy
 _FLOATING = frozenset(d.numpy for d in dtypes.FLOATING)
 _NUMBERS = (float, int, bool)
 
@@ -330,12 +331,16 @@ class Tensor(Methods):
         if isinstance(self.array, DeviceArray):
             if not force:
                 raise TypeError(f"numpy: this tensor is in the memory of {self.device}; use tensor.cpu().numpy()")
-            return self.array.numpy()
+            return self.host()
         return self.array
 
     def host(self) -> np.ndarray:
         """The values as a NumPy array, copied where the memory is a device's."""
-        return self.array if isinstance(self.array, np.ndarray) else self.array.numpy()
+        array = self.array
+        if isinstance(array, np.ndarray):
+            return array
+        devices.catch_up()
+        return array.numpy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -356,7 +361,10 @@ class Tensor(Methods):
     def data_ptr(self) -> int:
         """Address of the first element."""
         array = self.array
-        return int(array.__array_interface__["data"][0]) if isinstance(array, np.ndarray) else array.ptr
+        if isinstance(array, np.ndarray):
+            return int(array.__array_interface__["data"][0])
+        devices.catch_up()
+        return array.ptr
 
     # -- dunders that NumPy or Python ask for ---------------------------------------------------------------------
 
@@ -404,7 +412,7 @@ class Tensor(Methods):
         array = (
             self.array.copy()
             if isinstance(self.array, np.ndarray)
-            else from_numpy(self.array.numpy(), self.array.backend)
+            else from_numpy(self.host(), self.array.backend)
         )
         _fill(out, array)
         out.wants_grad = self.wants_grad
@@ -491,12 +499,24 @@ def linked(array: RawArray, edge: Any, storage: Storage | None = None) -> Tensor
 # -- the gate ----------------------------------------------------------------------------------------------------
 
 
+autocasted: Any = None  # what casts the inputs of calls, while some thread is in an autocast region: see autocast.py
+waiting: Any = None  # what puts calls off, while some thread runs a fused function: see fusion.py
+
+
+def put_off(by: Any) -> None:
+    """Ask ``by`` about every call on a device, from now on; None ends it."""
+    global waiting
+    waiting = by
+
+
 def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     """Run a row on tensors and Python numbers and, where some input asks for a gradient, remember how.
 
     Promotes dtypes as the row says.  Raises TypeError for what is neither, RuntimeError for tensors of different
     devices and for shapes that do not broadcast.
     """
+    if autocasted is not None:
+        inputs = autocasted(op, inputs)
     run = None
     if len(inputs) == 2:  # two float32 arrays on the CPU: the most frequent call, by the shortest way
         x, y = inputs
@@ -509,6 +529,10 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
                 wanted = (edge is not None) + 2 * (other is not None)
                 edges, shapes = [edge, other], [a.shape, b.shape]
     if run is None:
+        if waiting is not None:
+            out = waiting.call(op, inputs, settings)
+            if out is not None:
+                return out
         inputs, arrays, edges, shapes, wanted, run = _gather(op, inputs)
     try:
         out = mode.quiet(run, *arrays, **settings)
@@ -547,7 +571,8 @@ def _gather(op: Op, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     wanted = 0
     bit = 1
     dtype = None
-    plain = True
+    backend = None  # of arrays on a device; the CPU's have none
+    plain = whole = True
     for x in inputs:
         if isinstance(x, Tensor):
             array = x.array
@@ -556,6 +581,11 @@ def _gather(op: Op, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
                 wanted |= bit
             edges.append(edge)
             if type(array) is not _ndarray:
+                if dtype is None:
+                    dtype, backend = array.dtype, array.backend  # type: ignore[union-attr]
+                elif array.dtype is not dtype or array.backend is not backend:  # type: ignore[union-attr]
+                    plain = False
+            elif backend is not None:
                 plain = False
             elif dtype is None:
                 dtype = array.dtype
@@ -566,12 +596,20 @@ def _gather(op: Op, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             arrays.append(array)
             shapes.append(array.shape)
         elif type(x) is float or type(x) is int:
+            if type(x) is float:
+                whole = False
             arrays.append(x)
             edges.append(None)
             shapes.append(())
         else:
             plain = False
         bit <<= 1
+    if (
+        plain
+        and backend is not None
+        and (dtype in _FLOATING or not op.promotion or (whole and dtype is _I64 and op.promotion == "arithmetic"))
+    ):
+        return inputs, arrays, edges, shapes, wanted, op.kernel.triton
     if plain and (dtype is _F32 or dtype is _F64):
         return inputs, arrays, edges, shapes, wanted, op.wide
     if plain and dtype is not None and not op.promotion:
@@ -605,6 +643,8 @@ def _share_memory(a: RawArray, b: RawArray) -> bool:
 def may_write(name: str, target: Tensor, recorded: bool) -> None:
     """Raise RuntimeError, naming the op, where writing into ``target`` would make some gradient wrong."""
     array = target.array
+    if waiting is not None:
+        waiting.writes(target)
     if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
         raise RuntimeError(
             f"{name}_: several of its elements are one place in memory, since it was expanded; clone() it first"
@@ -626,11 +666,13 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     Raises RuntimeError for a leaf that requires a gradient, for a recorded write into a view, and where shape or
     dtype of the result do not fit ``target``.
     """
+    if waiting is not None and waiting.change(op, target, inputs, settings):
+        return target
     everything = (target, *inputs)
     wanted = _wanted(everything)
     recorded = bool(wanted) and mode.recording
     may_write(op.name, target, recorded)
-    ready, arrays, run = _prepare(op, everything)
+    ready, arrays, _, _, _, run = _gather(op, everything)
     for x in ready:
         if isinstance(x, Tensor) and x.origin is not None and x.origin[1] != x.storage.rewrites:
             _stale_view(op, x)
@@ -638,11 +680,14 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     shapes = _shapes(ready) if recorded else []
     plan = op.plan(wanted) if recorded else None
     kept = _keep(plan, ready, None) if plan is not None else None
+    into = getattr(run, "into", None)  # an elementwise kernel can write where it reads
     try:
-        out = mode.quiet(run, *arrays, **settings)
+        if into is not None and arrays[0] is target.array and _fills(arrays):
+            into(target.array, *arrays, **settings)
+        else:
+            _write(op, target, mode.quiet(run, *arrays, **settings))
     except ValueError as error:
         raise _explained(op, arrays, error) from None
-    _write(op, target, out)
     storage = target.storage
     storage.version += 1
     if plan is not None and plan.live:
@@ -658,6 +703,15 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
         target.source = node
         target.wants_grad = True
     return target
+
+
+def _fills(arrays: list[Any]) -> bool:
+    """Whether the first array has the shape that all of them broadcast to."""
+    first = arrays[0].shape
+    return all(
+        not isinstance(a, DeviceArray) or a.shape == first or np.broadcast_shapes(a.shape, first) == first
+        for a in arrays[1:]
+    )
 
 
 def _write(op: Op, target: Tensor, out: Any) -> None:
@@ -772,7 +826,8 @@ def _prepare(op: Op, inputs: Any) -> tuple[tuple[Any, ...], list[Any], Callable[
         )
     where = next((t.device for t in tensors if t.array.ndim), tensors[0].device)
     for t in tensors:
-        if t.device is not where:
+        array = t.array
+        if (devices.CPU if type(array) is _ndarray else array.backend.device) is not where:  # type: ignore[union-attr]
             if op.promotion and t.device is devices.CPU and t.array.ndim == 0 and not t.wants_grad:
                 continue  # a 0-d CPU tensor stands for a number, as in PyTorch
             names = ", ".join(dict.fromkeys(str(t.device) for t in tensors))
@@ -908,7 +963,8 @@ def host_array(data: Any, dtype: Any = None, copy: bool = True) -> np.ndarray:
             raise TypeError(f"tensor: expected numbers, got {type(_first(plain)).__name__}")
         else:
             kind = dtypes.dtype_of(array.dtype if dtype is None else dtype)
-    return np.array(array, kind.numpy, copy=True if copy else None, order="K")
+    keep = not copy or isinstance(data, Tensor)  # the order in memory
+    return np.array(array, kind.numpy, copy=True if copy else None, order="K" if keep else "C")
 
 
 def _plain(data: Any) -> Any:

@@ -14,6 +14,7 @@ from .dataset import TensorDataset as TensorDataset
 from .dataset import random_split as random_split
 from .digits import Digits as Digits
 from .loader import DataLoader as DataLoader
+from .prefetch import prefetch as prefetch
 from .sampler import BatchSampler as BatchSampler
 from .sampler import RandomSampler as RandomSampler
 from .sampler import Sampler as Sampler

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+from ..framework import cuda
 from ..framework.random import Generator
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset, QuickDataset
+from .prefetch import pinned
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 T_co = TypeVar("T_co", covariant=True)
@@ -31,8 +33,9 @@ class DataLoader(Generic[T_co]):
     list of items.
 
     Items are read in the process itself: ``num_workers`` above 0, and what goes with it, raises NotImplementedError or
-    ValueError, and ``worker_init_fn`` has no worker to be called in.  ``pin_memory`` makes no difference, since every
-    copy to a GPU goes through pinned memory.  Options that exclude each other raise ValueError.
+    ValueError, and ``worker_init_fn`` has no worker to be called in.  ``pin_memory`` puts the batches' tensors into
+    pinned memory, from which ``.to("cuda", non_blocking=True)`` copies in the background; where there is no GPU they
+    stay as they are.  Options that exclude each other raise ValueError.
     """
 
     dataset: Any
@@ -116,6 +119,10 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
+        batches = self._batches()
+        return map(pinned, batches) if self.pin_memory and cuda.is_available() else batches
+
+    def _batches(self) -> Iterator[Any]:
         if self._in_turn:
             return self._read_in_turn()
         if self.batch_sampler is None:

@@ -6,15 +6,18 @@ D ends in a plain linear unit.  ``--loss vanilla`` is the non-saturating GAN ins
 cross-entropy with logits.  Samples and figures come from a moving average (EMA) of the generator.
 
     python examples/lsgan.py                            trains on a GPU if there is one, else on the CPU
+    python examples/lsgan.py --precision bf16           products in bfloat16, all else in float32
     python examples/lsgan.py --device interpreter --epochs 1 --steps 2 --batch 4 --width 8     the kernels, interpreted
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from rich.table import Table
 import trigrad as tg
 from trigrad import nn, optim
 from trigrad.nn import functional as F
-from trigrad.utils.data import DataLoader, Digits, TensorDataset
+from trigrad.utils.data import DataLoader, Digits, TensorDataset, prefetch
 
 Z = 16  # length of the noise vector
 BARS = {  # what a run of the default settings should reach
@@ -124,14 +127,25 @@ LOSSES = {"lsgan": (least_squares, least_squares_generator), "vanilla": (cross_e
 
 
 class GAN:
-    """Both networks, their optimizers, and the moving average of G; ``step`` trains on one batch."""
+    """Both networks, their optimizers, and the moving average of G; ``step`` trains on one batch.
 
-    def __init__(self, loss: str, device: str, width: int = 64, decay: float = 0.995) -> None:
+    With ``half`` products are computed in bfloat16.  With ``captured`` a GPU does each step as one graph.
+    """
+
+    def __init__(
+        self, loss: str, device: str, width: int = 64, decay: float = 0.995, half: bool = False, captured: bool = False
+    ) -> None:
         self.device = device
+        kind = tg.device(device).type
+        self.half = tg.autocast(kind, tg.bfloat16) if half else contextlib.nullcontext()
+        self.captured = tg.capture(self.step, device=device) if captured else None
         self.G, self.D = generator(width).to(device), discriminator(width).to(device)
         self.G.apply(initialise)
         self.D.apply(initialise)
         self.average = generator(width).to(device).eval()
+        if kind == "cuda":  # where convolutions like it best
+            for net in (self.G, self.D, self.average):
+                net.to(memory_format=tg.channels_last)
         self.average.load_state_dict(self.G.state_dict())
         self.decay = decay
         self.loss_d, self.loss_g = LOSSES[loss]
@@ -140,15 +154,17 @@ class GAN:
 
     def step(self, real: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
         """One step of D and one of G on the same fakes; returns both losses."""
-        fake = self.G(tg.randn(len(real), Z, device=self.device))
-        self.optimizer_d.zero_grad()
-        d_loss = self.loss_d(self.D(real), self.D(fake.detach()))
+        with self.half:
+            fake = self.G(tg.randn(len(real), Z, device=self.device))
+            self.optimizer_d.zero_grad()
+            d_loss = self.loss_d(self.D(real), self.D(fake.detach()))
         d_loss.backward()
         self.optimizer_d.step()
 
         self.D.requires_grad_(False)  # G's step needs no gradients of D's weights
         self.optimizer_g.zero_grad()
-        g_loss = self.loss_g(self.D(fake))
+        with self.half:
+            g_loss = self.loss_g(self.D(fake))
         g_loss.backward()
         self.optimizer_g.step()
         self.D.requires_grad_(True)
@@ -185,15 +201,24 @@ def batches(images: tg.Tensor, size: int) -> DataLoader:
     return DataLoader(TensorDataset(images), batch_size=size, shuffle=True, drop_last=True)
 
 
-def train(
-    gan: GAN, loader: DataLoader, epochs: int, steps: int | None
-) -> Iterator[tuple[int, int, tg.Tensor, tg.Tensor]]:
-    """Train, yielding (epoch, images seen in this step, D's loss, G's loss) after each step."""
+def train(gan: GAN, loader: DataLoader, epochs: int, steps: int | None) -> Iterator[tuple[int, int, float, float]]:
+    """Train, yielding (epoch, images seen in this step, D's loss, G's loss) of each step.
+
+    Those of a captured step come when the next one has begun, so that the GPU need not wait for anybody.
+    """
+    before: tuple[int, int] | None = None
     for epoch in range(epochs):
-        for number, (images,) in enumerate(loader):
-            if steps is not None and number >= steps:
-                break
-            yield epoch, len(images), *gan.step(images.to(gan.device))
+        for (images,) in prefetch(islice(loader, steps), gan.device):
+            if gan.captured is None:
+                d_loss, g_loss = gan.step(images)
+                yield epoch, len(images), d_loss.item(), g_loss.item()
+                continue
+            gan.captured(images)
+            if before is not None:
+                yield *before, *map(float, gan.captured.read(1))
+            before = epoch, len(images)
+    if gan.captured is not None and before is not None:
+        yield *before, *map(float, gan.captured.read(0))
 
 
 def report(console: Console, figures: dict[str, float], with_bars: bool) -> None:
@@ -215,6 +240,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default=None, help="cpu, cuda or interpreter; a GPU by default where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=("ieee", "tf32", "bf16x3", "bf16"),
+        default="ieee",
+        help="how a GPU multiplies: float32 as it is, rounded to tf32, as three bf16 products; or bf16 altogether",
+    )
+    parser.add_argument(
+        "--capture",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="each step as one CUDA graph; on a GPU by default",
+    )
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--steps", type=int, default=None, help="at most so many steps an epoch")
     parser.add_argument("--batch", type=int, default=64, help="images in a batch")
@@ -235,7 +272,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     console = Console()
     device = options.device or ("cuda" if tg.cuda.is_available() else "cpu")
     tg.manual_seed(options.seed)
-    gan = GAN(options.loss, device, options.width)
+    if options.precision != "bf16":
+        tg.set_float32_matmul_precision(options.precision)
+        tg.set_float32_conv_precision(options.precision)
+    captured = tg.device(device).type == "cuda" if options.capture is None else options.capture
+    gan = GAN(options.loss, device, options.width, half=options.precision == "bf16", captured=captured)
     loader = batches(Digits(train=True, size=16).images, options.batch)
     options.out.mkdir(parents=True, exist_ok=True)
     parameters = [sum(p.numel() for p in net.parameters()) for net in (gan.G, gan.D)]
@@ -262,7 +303,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                 sums, count, now = np.zeros(2), 0, epoch
                 if epoch % 25 == 0:
                     write_png(options.out / f"epoch_{epoch:03d}.png", grid(gan.sample(z)))
-            sums += (d_loss.item(), g_loss.item())
+            sums += (d_loss, g_loss)
             count += 1
             seen += images
             progress.update(
@@ -297,7 +338,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         report(
             console,
             figures,
-            all(getattr(options, k) == defaults[k] for k in ("epochs", "steps", "batch", "width", "loss")),
+            all(getattr(options, k) == defaults[k] for k in ("epochs", "steps", "batch", "width", "loss", "precision")),
         )
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,8 +1,12 @@
 """Device memory by size class: free lists in Python over whatever hands out large pieces.
 
 A block's memory goes back to a free list when its last reference goes, and the next request of the same size class
-takes it from there, so that a training loop in its steady state asks the driver for nothing.  One stream orders all
-work of a device, so memory may be used again at once: whoever used it before is before in the stream.
+takes it from there, so that a training loop in its steady state asks the driver for nothing.  One stream orders the work
+of a device, so memory may be used again at once: whoever used it before is before in the stream.
+
+Work on other streams is the exception.  Such a stream has a pool of its own, and a piece that may have been used on a
+stream other than its pool's is ``pending`` when it comes back: it is free only when every stream of the device has passed
+a mark set after that.  Pieces of the shared pool that other streams use are marked when they do (``lend``).
 
 Sizes are rounded up to 512 bytes below 1 MiB and to 2 MiB above; every block begins at a 512-byte boundary.
 """
@@ -43,11 +47,26 @@ class OutOfMemoryError(RuntimeError):
 class Source(Protocol):
     """Where new memory comes from."""
 
-    def obtain(self, nbytes: int) -> Any:
-        """Keep ``nbytes`` bytes at the address ``handle`` of the returned object.  Raises MemoryError if it cannot."""
+    def obtain(self, nbytes: int, stream: Any = None) -> Any:
+        """Keep ``nbytes`` bytes at the address ``handle`` of the returned object, for ``stream`` (None: the compute stream).
+
+        Raises MemoryError if it cannot.
+        """
+
+    def fence(self) -> Any:
+        """A mark behind the work given so far to all streams: ``passed()`` says whether it is done, ``wait()`` waits."""
 
     def trim(self) -> None:
         """Wait for the device, so that what was dropped is free, and give unused memory back to the system."""
+
+
+class Tally:
+    """Bytes in live blocks of all pools of a device, and the most there have been."""
+
+    __slots__ = ("peak", "used")
+
+    def __init__(self) -> None:
+        self.used = self.peak = 0
 
 
 class Pool:
@@ -57,14 +76,20 @@ class Pool:
     A ``private`` pool gives nothing back before it is dropped as a whole.
     """
 
-    __slots__ = ("__weakref__", "free", "made", "name", "private", "used")
+    __slots__ = ("__weakref__", "fenced", "free", "made", "memory", "name", "pending", "private", "stream", "tally")
 
-    def __init__(self, name: str, private: bool = False) -> None:
+    def __init__(self, name: str, tally: Tally, private: bool = False, stream: Any = None) -> None:
         self.name = name
+        self.tally = tally
+        self.stream = stream  # whose memory this is; None: the compute stream's
+        self.pending: list[tuple[int, int]] = []  # (size class, address): other streams may still use these
+        self.fenced: list[tuple[Any, list[tuple[int, int]]]] = []  # the same, behind a fence
         self.private = private
-        self.free: dict[int, list[tuple[int, Any]]] = {}  # size class -> (address, what keeps the memory)
+        self.free: dict[int, list[int]] = {}  # size class -> addresses
+        # address -> what keeps the memory.  Leases only know addresses: where the garbage collector finds some in a cycle,
+        # it finalizes all that the cycle alone keeps alive, and the memory must not be among that.
+        self.memory: dict[int, Any] = {}
         self.made: dict[int, int] = {}  # size class -> pieces obtained and not yet given back
-        self.used = 0  # bytes in live blocks
 
     @property
     def reserved(self) -> int:
@@ -75,7 +100,7 @@ class Pool:
         """Drop every free piece."""
         for size, pieces in list(self.free.items()):
             while pieces:
-                pieces.pop()
+                del self.memory[pieces.pop()]
                 self.made[size] -= 1
 
 
@@ -84,7 +109,7 @@ class _Lease:
 
     __slots__ = ("piece", "pool", "size")
 
-    def __init__(self, piece: tuple[int, Any], pool: Pool, size: int) -> None:
+    def __init__(self, piece: int, pool: Pool, size: int) -> None:
         self.piece = piece
         self.pool = pool
         self.size = size
@@ -92,8 +117,26 @@ class _Lease:
     def __del__(self) -> None:
         # No global name is used here: this also runs while the interpreter shuts down.
         pool = self.pool
-        pool.used -= self.size
+        pool.tally.used -= self.size
         pool.free[self.size].append(self.piece)
+
+
+class _Lent(_Lease):
+    """A lease of memory that streams other than the pool's have used or may have used."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        pool = self.pool
+        pool.tally.used -= self.size
+        pool.pending.append((self.size, self.piece))
+
+
+def lend(block: Block, pool: Pool) -> None:
+    """Note that work of the stream behind ``pool`` uses ``block``."""
+    owner = block.owner
+    if type(owner) is _Lease and owner.pool is not pool:
+        owner.__class__ = _Lent
 
 
 class Allocator:
@@ -102,32 +145,45 @@ class Allocator:
     def __init__(self, name: str, source: Source) -> None:
         self.name = name
         self.source = source
-        self.current = self.shared = Pool("shared")
+        self.tally = Tally()
+        self.current = self.shared = Pool("shared", self.tally)
         self._private: weakref.WeakSet[Pool] = weakref.WeakSet()
-        self._peak = 0
+        self._reserved_peak = 0
 
     @property
     def pools(self) -> list[Pool]:
         return [self.shared, *sorted(self._private, key=lambda pool: pool.name)]
 
+    def stream_pool(self, name: str, stream: Any) -> Pool:
+        """A new pool for a stream beside the compute stream."""
+        pool = Pool(name, self.tally, stream=stream)
+        self._private.add(pool)
+        return pool
+
     @property
     def used(self) -> int:
         """Bytes in live blocks."""
-        return sum(pool.used for pool in self._private) + self.shared.used if self._private else self.shared.used
+        return self.tally.used
 
     @property
     def peak(self) -> int:
         """The most bytes in live blocks since the beginning or the last ``reset_peak``."""
-        return self._peak
+        return self.tally.peak
 
     @property
     def reserved(self) -> int:
         """Bytes obtained from the source and not given back."""
         return sum(pool.reserved for pool in self.pools)
 
+    @property
+    def reserved_peak(self) -> int:
+        """The most bytes obtained from the source since the beginning or the last ``reset_peak``."""
+        return self._reserved_peak
+
     def reset_peak(self) -> None:
-        """Count the peak from now on."""
-        self._peak = self.used
+        """Count the peaks from now on."""
+        self.tally.peak = self.tally.used
+        self._reserved_peak = self.reserved
 
     def allocate(self, nbytes: int) -> Block:
         """At least ``nbytes`` bytes, which come back here when the block's last reference goes.
@@ -141,38 +197,75 @@ class Allocator:
             piece = pool.free[size].pop()
         except (KeyError, IndexError):
             piece = self._obtain(pool, size, nbytes)
-        pool.used += size
-        used = self.used if self._private else pool.used
-        if used > self._peak:
-            self._peak = used
-        return Block(piece[0], nbytes, _Lease(piece, pool, size))
+        tally = pool.tally
+        tally.used += size
+        if tally.used > tally.peak:
+            tally.peak = tally.used
+        return Block(piece, nbytes, _Lease(piece, pool, size))
 
-    def _obtain(self, pool: Pool, size: int, nbytes: int) -> tuple[int, Any]:
+    def allocate_for(self, pool: Pool, nbytes: int) -> Block:
+        """The same from another pool; where that is a stream's, the compute stream may still use what comes back."""
+        size = size_class(nbytes)
         try:
-            memory = self.source.obtain(size)
+            piece = pool.free[size].pop()
+        except (KeyError, IndexError):
+            piece = self._obtain(pool, size, nbytes)
+        tally = self.tally
+        tally.used += size
+        tally.peak = max(tally.peak, tally.used)
+        return Block(piece, nbytes, (_Lease if pool.private else _Lent)(piece, pool, size))
+
+    def _reclaim(self, pool: Pool, wait: bool = False) -> None:
+        """Free what all streams are done with; with ``wait`` everything pending."""
+        pieces, pool.pending = pool.pending, []
+        if pieces:
+            pool.fenced.append((self.source.fence(), pieces))
+        while pool.fenced and (wait or pool.fenced[0][0].passed()):
+            fence, pieces = pool.fenced.pop(0)
+            if wait:
+                fence.wait()
+            for size, piece in pieces:
+                pool.free[size].append(piece)
+
+    def _obtain(self, pool: Pool, size: int, nbytes: int) -> int:
+        if pool.pending or pool.fenced:
+            self._reclaim(pool)
+            if pool.free.get(size):
+                return pool.free[size].pop()
+        try:
+            memory = self.source.obtain(size, pool.stream)
         except MemoryError:
             gc.collect()  # blocks in reference cycles
             self.release()
+            if pool.free.get(size):  # a private pool keeps what had been pending
+                return pool.free[size].pop()
             try:
-                memory = self.source.obtain(size)
+                memory = self.source.obtain(size, pool.stream)
             except MemoryError as error:
                 raise OutOfMemoryError(
                     f"allocate: {self.name} has no {readable(nbytes)} left ({error})\n{self.summary()}"
                 ) from None
         pool.free.setdefault(size, [])
         pool.made[size] = pool.made.get(size, 0) + 1
-        return int(memory.handle), memory
+        self._reserved_peak = max(self._reserved_peak, self.reserved)
+        address = int(memory.handle)
+        pool.memory[address] = memory
+        return address
 
     def release(self) -> None:
         """Give all free memory back, except that of private pools."""
         for pool in self.pools:
+            if pool.pending or pool.fenced:
+                self._reclaim(pool, wait=True)
             if not pool.private:
+                if pool.stream is not None:
+                    pool.stream.sync()  # memory goes back through the compute stream, which does not know of this one
                 pool.release()
         self.source.trim()
 
     def private_pool(self, name: str) -> Pool:
         """A new pool whose memory stays its own; its memory is given back when the pool and its blocks are dropped."""
-        pool = Pool(name, private=True)
+        pool = Pool(name, self.tally, private=True)
         self._private.add(pool)
         return pool
 
@@ -199,5 +292,5 @@ class Allocator:
                 rows.append((pool.name, f"{len(held) - 20} more sizes", "", "", readable(rest)))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        used, peak, reserved = readable(self.used), readable(self._peak), readable(self.reserved)
+        used, peak, reserved = readable(self.used), readable(self.peak), readable(self.reserved)
         return "\n".join([f"{self.name}: {used} in use (peak {peak}), {reserved} held", *lines])

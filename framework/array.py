@@ -53,9 +53,14 @@ class _Description:
 
 
 class DeviceArray:
-    """``shape`` and ``strides`` (both in elements) over memory that begins at address ``ptr`` inside ``block``."""
+    """``shape`` and ``strides`` (both in elements) over memory that begins at address ``ptr`` inside ``block``.
 
-    __slots__ = ("__weakref__", "backend", "block", "dtype", "ptr", "shape", "strides")
+    Of a table of addresses, ``reaches`` names the arrays at these, so that whoever runs or captures a kernel knows
+    what it touches beside its arguments.  Other arrays do not have it.
+    """
+
+    __slots__ = ("__weakref__", "backend", "block", "dtype", "ptr", "reaches", "shape", "strides")
+    reaches: tuple[DeviceArray, ...]
 
     def __init__(
         self,
@@ -145,6 +150,13 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, backend: Backend) -> DeviceAr
 def empty_like(array: DeviceArray, shape: tuple[int, ...] | None = None, dtype: np.dtype | None = None) -> DeviceArray:
     """Uninitialised row-major memory beside ``array``, of its shape and dtype unless told otherwise."""
     return empty(array.shape if shape is None else shape, array.dtype if dtype is None else dtype, array.backend)
+
+
+def laid_out(array: DeviceArray, strides: tuple[int, ...]) -> DeviceArray:
+    """Uninitialised memory beside ``array``, of its shape and dtype, with strides that leave no gaps."""
+    out = empty_like(array)
+    out.strides = strides
+    return out
 
 
 def from_numpy(array: np.ndarray, backend: Backend) -> DeviceArray:

@@ -1,13 +1,19 @@
 """Kernels for GPUs: Triton used as a compiler, for any target, with or without a GPU.
 
-A ``Specialisation`` says everything that the machine code depends on.  Kernel ABI (checked in PTX for Triton 3.6 to
-3.9): the run-time parameters in order, tuples flattened and None left out, then two pointers to scratch memory, global
-and profiler's, that are 0 where ``metadata.global_scratch_size`` is 0.
+A ``Specialisation`` says everything that the machine code depends on, and no more, so that a training set whose size is
+no multiple of the batch costs no second compilation.  Integers differ by width (32 or 64 bits) and, because wide loads
+need it, by whether 16 divides them; a 1 is nothing special.  Exempt are what no address and no mask along memory can
+depend on: the first entry of a parameter called ``shape`` or ``..._shape`` (offsets never use the outermost size, which
+is where the batch stands), and typed NumPy integers, which a launch passes where divisibility is chance.
+
+Kernel ABI (checked in PTX for Triton 3.6 to 3.9): the run-time parameters in order, tuples flattened and None left out,
+then two pointers to scratch memory, global and profiler's, that are 0 where ``metadata.global_scratch_size`` is 0.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +38,16 @@ _ALIGNED = [["tt.divisibility", 16]]
 
 
 def target(name: str) -> Any:
-    """Triton's description of the GPU ``sm_80``, ``sm_90``, ``sm_100`` or ``gfx942``.  Raises ValueError for others."""
+    """Triton's description of the GPU ``sm_80``, ``sm_90``, ``sm_100`` or ``gfx942``, or another ``sm_..`` from 80 on.
+
+    Raises ValueError for others.
+    """
+    other = re.fullmatch(r"sm_(\d{2,3})", name)
+    if other is not None and name not in TARGETS and int(other[1]) >= 80:  # a GPU that no test compiles for
+        language.modules()
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", int(other[1]), 32)
     if name not in TARGETS:
         raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {name!r}")
     language.modules()
@@ -110,12 +125,13 @@ def specialise(
     aligned: list[Place] = []
     fixed: list[tuple[Place, Any]] = []
     values = kernel.bind(arguments, constants)
-    for place, (value, (_, constant, _)) in enumerate(zip(values, kernel.parameters, strict=True)):
+    for place, (value, (name, constant, _)) in enumerate(zip(values, kernel.parameters, strict=True)):
         if constant:
             types.append("constexpr")
             fixed.append(((place,), _constant(value)))
         else:
-            types.append(_describe(value, (place,), aligned, fixed, kernel.name))
+            free: Place = (place, 0) if name.endswith("shape") else ()  # the outermost size
+            types.append(_describe(value, (place,), aligned, fixed, free, kernel.name))
     return Specialisation(
         real, tuple(types), tuple(aligned), tuple(fixed), num_warps, num_stages, bool(constants.get(FUSION, True))
     )
@@ -127,19 +143,24 @@ def _constant(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else language.resolve(value)
 
 
-def _describe(value: Any, place: Place, aligned: list[Place], fixed: list[tuple[Place, Any]], kernel: str) -> Any:
-    """The type of a run-time parameter; what else is known of it is added to ``aligned`` and ``fixed``."""
+def _describe(
+    value: Any, place: Place, aligned: list[Place], fixed: list[tuple[Place, Any]], free: Place, kernel: str
+) -> Any:
+    """The type of a run-time parameter; what else is known of it is added to ``aligned`` and ``fixed``.
+
+    The integer at the place ``free`` may be a multiple of 16 or not: nobody will know.
+    """
     if value is None:
         fixed.append((place, None))
         return "constexpr"
     if isinstance(value, tuple):
-        return tuple(_describe(v, (*place, i), aligned, fixed, kernel) for i, v in enumerate(value))
+        return tuple(_describe(v, (*place, i), aligned, fixed, free, kernel) for i, v in enumerate(value))
     if isinstance(value, (bool, np.bool_)):
         return "i1"
     if isinstance(value, float) and not isinstance(value, np.generic):
         return "fp32"
     if isinstance(value, int):
-        if value % 16 == 0:
+        if value % 16 == 0 and place != free:
             aligned.append(place)
         return "i32" if -(2**31) <= value < 2**31 else "i64"
     dtype = getattr(value, "dtype", None)

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .array import DeviceArray
 
 TYPES = ("cpu", "cuda", "interpreter")
+_MOST_TABLES = 64
 
 
 class device:
@@ -82,7 +85,11 @@ class Backend:
 
     device: device
     block: int = 1024  # elements an elementwise program handles
+    swift: dict[Any, Any] | None = None  # elementwise calls that are ready to be repeated; None where that saves nothing
     programs: int = 132  # programs that run at one time: how far split reductions are worth splitting
+    name: str = ""  # the GPU's, as its driver tells it
+    shared: int = 227 << 10  # bytes of shared memory that a program may have
+    capability: tuple[int, int] = (0, 0)  # CUDA's number of the GPU's generation; (0, 0) for what is none
 
     def block_size(self, n: int) -> int:
         """Elements an elementwise program over ``n`` elements handles: a power of two."""
@@ -119,6 +126,37 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until all work given before is done."""
+
+    def upload_table(self, values: np.ndarray) -> DeviceArray:
+        """A copy of a small table in device memory, there before any work that is given from now on."""
+        from .array import from_numpy
+
+        return from_numpy(values, self)
+
+    def table(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> DeviceArray:
+        """The table that ``make`` computes, in device memory; ``key`` says all that it depends on.
+
+        Tables used lately are kept, so that a training loop in its steady state copies none.
+        """
+        kept = self.__dict__.get("_tables")
+        if kept is None:
+            kept = self.__dict__.setdefault("_tables", {})
+        found = kept.pop(key, None)
+        if found is None:
+            found = self.upload_table(make())
+        kept[key] = found  # the last place is that of the table used last
+        while len(kept) > _MOST_TABLES:
+            kept.pop(next(iter(kept)), None)
+        return found
+
+
+put_off: list[Callable[[], None]] = []  # what computes the calls that a thread's fused functions have put off
+
+
+def catch_up() -> None:
+    """Launch what this thread has put off: before it chooses another stream, or sets a mark, or looks at the clock."""
+    for compute in put_off:
+        compute()
 
 
 _backends: dict[device, Backend] = {}

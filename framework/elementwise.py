@@ -18,9 +18,9 @@ import numpy as np
 from . import dtypes
 from .array import DeviceArray, contiguous_strides, empty_like
 from .language import jit, tl
-from .launch import copy_into, launch, load_at, offset_of
+from .launch import copy_into, launch, load_block, numbers, pointers_at
 from .op import Kernel
-from .strides import ROW_MAJOR, Ints, classify
+from .strides import Ints, accesses, packed
 
 _BOOL = np.dtype(bool)
 _HALF = dtypes.HALF
@@ -36,6 +36,33 @@ def widen(value):
 
 
 @jit
+def _block(
+    out_ptr,
+    inputs,
+    settings,
+    first,
+    number,
+    mask,
+    shape,
+    out_strides,
+    strides,
+    FUNCTION: tl.constexpr,
+    KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    # the function at BLOCK elements from ``first`` on; ``number`` and ``mask`` are theirs, or their groups'
+    values = ()
+    for i in tl.static_range(len(inputs)):
+        value = load_block(inputs[i], first, number, mask, KINDS[i + 1], HELD[i + 1], shape, strides[i], BLOCK, VECTOR)
+        values = values + (widen(value),)
+    result = FUNCTION(*values, *settings)
+    to = pointers_at(out_ptr, first, number, KINDS[0], HELD[0], shape, out_strides, BLOCK, VECTOR)
+    tl.store(to, tl.broadcast_to(result.to(out_ptr.dtype.element_ty), to.shape), mask=mask)
+
+
+@jit
 def _elementwise(
     out_ptr,
     inputs,
@@ -45,28 +72,38 @@ def _elementwise(
     out_strides,
     strides,
     FUNCTION: tl.constexpr,
-    OUT_KIND: tl.constexpr,
     KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # inputs: pointers and numbers; out and inputs have n elements over the merged shape, each with its own strides
+    # inputs: pointers and numbers; out and inputs have n elements, or n groups of VECTOR, over the merged shape
     # one program per BLOCK elements, in the order in which out lies in memory
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = element < n
-    values = ()
-    for i in tl.static_range(len(inputs)):
-        values = values + (widen(load_at(inputs[i], element, mask, KINDS[i], shape, strides[i])),)
-    result = FUNCTION(*values, *settings)
-    if OUT_KIND == "contiguous":
-        where = element
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    number = numbers(first // VECTOR, BLOCK // VECTOR, WIDE)
+    if VECTOR > 1:
+        mask = tl.expand_dims(number < n, 1)
+        _block(
+            out_ptr, inputs, settings, first, number, mask, shape, out_strides, strides, FUNCTION, KINDS, HELD, BLOCK,
+            VECTOR,
+        )  # fmt: skip
+    elif first + BLOCK <= n:  # only the last block needs a mask, which stands in the way of wide loads
+        _block(
+            out_ptr, inputs, settings, first, number, None, shape, out_strides, strides, FUNCTION, KINDS, HELD, BLOCK,
+            VECTOR,
+        )  # fmt: skip
     else:
-        where = offset_of(element, shape, out_strides)
-    tl.store(out_ptr + where, tl.broadcast_to(result.to(out_ptr.dtype.element_ty), (BLOCK,)), mask=mask)
+        mask = number < n
+        _block(
+            out_ptr, inputs, settings, first, number, mask, shape, out_strides, strides, FUNCTION, KINDS, HELD, BLOCK,
+            VECTOR,
+        )  # fmt: skip
 
 
 @lru_cache(maxsize=8192)
-def _layout(operands: tuple[tuple[Ints, Ints], ...], out: tuple[Ints, Ints] | None) -> tuple[Any, ...]:
-    """Shape and strides of the result, and merged dimensions, strides and classes for the kernel."""
+def _layout(operands: tuple[tuple[Ints, Ints], ...], out: tuple[Ints, Ints] | None, most: int) -> tuple[Any, ...]:
+    """Shape and strides of the result, and how the kernel gets at it and at the operands."""
     shape = np.broadcast_shapes(*(s for s, _ in operands)) if out is None else out[0]
     spread = []
     for own, steps in operands:
@@ -77,32 +114,11 @@ def _layout(operands: tuple[tuple[Ints, Ints], ...], out: tuple[Ints, Ints] | No
     if out is not None:
         out_strides = out[1]
     else:
-        out_strides = contiguous_strides(shape)
-        for steps in spread:
-            packed = _packed(shape, steps)
-            if packed is not None:
-                out_strides = packed
-                break
-    order = sorted(range(len(shape)), key=lambda d: (-out_strides[d], d)) if shape else []
-    permuted = tuple(shape[d] for d in order)
-    merged, steps_, kinds = classify(permuted, tuple(tuple(s[d] for d in order) for s in (out_strides, *spread)))
-    return shape, out_strides, merged, steps_[0], steps_[1:], kinds[0], kinds[1:]
-
-
-def _packed(shape: Ints, strides: Ints) -> Ints | None:
-    """These strides, completed, where they fill memory without gaps in some order of the dimensions; else None."""
-    order = sorted((d for d in range(len(shape)) if shape[d] != 1), key=lambda d: -strides[d])
-    step = 1
-    full = list(contiguous_strides(shape))
-    for d in reversed(order):
-        if strides[d] != step:
-            return None
-        full[d] = step
-        step *= shape[d]
-    for d in range(len(shape)):
-        if shape[d] == 1:
-            full[d] = strides[d] or 1
-    return tuple(full)
+        found = (packed(shape, steps) for steps in spread)
+        out_strides = next((steps for steps in found if steps is not None), None) or contiguous_strides(shape)
+    if 0 in shape:
+        return shape, out_strides, None
+    return shape, out_strides, accesses(shape, (out_strides, *spread), most)
 
 
 def run(
@@ -116,46 +132,132 @@ def run(
 
     ``result`` is the dtype of new memory; by default the arrays' own, which must agree (bool operands aside).
     """
+    backend, key, values = _identity(function, inputs, settings, result, out)
+    if backend.swift is None or "launch" in backend.__dict__:  # not worth it, or somebody notes launches
+        key = None
+    else:
+        ready = backend.swift.get(key)
+        if ready is not None:
+            return ready(values, inputs, out)
     arrays = [x for x in inputs if isinstance(x, DeviceArray)]
     kind = _common(arrays)
-    layout = _layout(tuple((x.shape, x.strides) for x in arrays), None if out is None else (out.shape, out.strides))
-    shape, out_strides, merged, merged_out, merged_in, out_kind, in_kinds = layout
+    stored = out.dtype if out is not None else kind if result is None else result
+    # the widest load is of 16 bytes
+    most = 16 // min(stored.itemsize, kind.itemsize)
+    shape, out_strides, access = _layout(
+        tuple((x.shape, x.strides) for x in arrays), None if out is None else (out.shape, out.strides), most
+    )
     if out is None:
-        out = empty_like(arrays[0], shape, kind if result is None else result)
+        out = empty_like(arrays[0], shape, stored)
         out.strides = out_strides
-    n = out.size
-    if not n:
+    if access is None:
         return out
+    n = out.size
     number = _number(np.dtype(np.float32) if kind in _HALF else kind)
-    kinds, steps = iter(in_kinds), iter(merged_in)
-    operands, all_kinds, all_steps = [], [], []
+    operands, kinds, steps, held = [], [access.kinds[0]], [], [access.held[0]]
+    place = 1
     for x in inputs:
         if isinstance(x, DeviceArray):
             operands.append(x)
-            all_kinds.append(next(kinds))
-            all_steps.append(next(steps))
+            kinds.append(access.kinds[place])
+            held.append(access.held[place])
+            steps.append(access.strides[place])
+            place += 1
         else:
             operands.append(number(x))
-            all_kinds.append("value")
-            all_steps.append((0,) * len(merged))
-    block = out.backend.block_size(n)
-    # one program per BLOCK elements of out
-    launch(
-        _elementwise,
-        (-(-n // block),),
+            kinds.append("value")
+            held.append(False)
+            steps.append(access.strides[0])
+    block = max(out.backend.block_size(n), access.vector)
+    arguments = (
         out,
         tuple(operands),
         tuple(number(s) if isinstance(s, (int, float)) and not isinstance(s, bool) else s for s in settings),
-        n,
-        merged,
-        merged_out,
-        tuple(all_steps),
-        FUNCTION=function,
-        OUT_KIND=ROW_MAJOR if out_kind == ROW_MAJOR else "strided",
-        KINDS=tuple(all_kinds),
-        BLOCK=block,
+        n // access.vector,
+        access.shape,
+        access.strides[0],
+        tuple(steps),
     )
+    constants = {
+        "FUNCTION": function,
+        "KINDS": tuple(kinds),
+        "HELD": tuple(held),
+        "VECTOR": access.vector,
+        "WIDE": access.wide,
+        "BLOCK": block,
+    }
+    grid = (-(-n // block),)  # one program per BLOCK elements of out
+    launch(_elementwise, grid, *arguments, **constants)
+    if key is not None:
+        _remember(key, out, number, inputs, settings, grid, arguments, constants)
     return out
+
+
+def _identity(
+    function: Any, inputs: tuple[Any, ...], settings: tuple[Any, ...], result: np.dtype | None, out: DeviceArray | None
+) -> tuple[Any, Any, list[Any]]:
+    """The back end, all that a call's preparation depends on, and what may differ: addresses and numbers."""
+    key: list[Any] = [function, result]
+    values: list[Any] = []
+    backend: Any = None
+    for x in inputs:
+        if type(x) is DeviceArray:
+            backend = x.backend
+            ptr = x.ptr
+            key += (x.shape, x.strides, x.dtype)
+            if ptr & 15:
+                key.append(True)
+            values.append(ptr)
+        else:
+            key.append(type(x))
+            values.append(x)
+    for x in settings:
+        key.append(type(x))
+        if x is not None:
+            values.append(x)
+    if out is not None:
+        key += ("into", out.shape, out.strides, out.dtype, out.ptr & 15)
+    return backend, tuple(key), values
+
+
+def _remember(
+    key: Any,
+    out: DeviceArray,
+    number: Any,
+    inputs: Any,
+    settings: Any,
+    grid: Any,
+    arguments: Any,
+    constants: Any,
+) -> None:
+    """Let the next call with this key go straight to the driver."""
+    if not all(type(x) in (DeviceArray, int, float, bool) for x in inputs):
+        return
+    if not all(x is None or type(x) in (int, float, bool) for x in settings):
+        return
+    backend: Any = out.backend
+    shape, strides, dtype, nbytes = out.shape, out.strides, out.dtype, out.nbytes
+    flat = [*inputs, *(x for x in settings if x is not None)]
+    begin = len(inputs)
+    typed = tuple(
+        (i, number) for i, x in enumerate(flat) if type(x) is not DeviceArray and (i < begin or type(x) is not bool)
+    )
+    start = backend.prepared(_elementwise, grid, arguments, constants, 1 + len(flat))
+
+    def ready(values: list[Any], inputs: tuple[Any, ...], out: DeviceArray | None) -> DeviceArray:
+        for i, kind in typed:
+            values[i] = kind(values[i])
+        if out is not None:
+            start([out.ptr, *values], (out, *inputs))
+            return out
+        block = backend.allocate(nbytes)
+        ptr = block.ptr
+        start([ptr, *values], inputs)
+        return DeviceArray(block, ptr, dtype, shape, strides, backend)
+
+    if len(backend.swift) >= 8192:  # shapes that change all the time must not fill the memory
+        backend.swift.clear()
+    backend.swift[key] = ready
 
 
 def _common(arrays: list[DeviceArray]) -> np.dtype:
@@ -221,5 +323,5 @@ def elementwise(numpy: Callable[..., Any], scalar: Any, result: Any = None, ufun
         else:
             run(scalar, inputs, tuple(given[s] for s in settings), out=out)
 
-    triton_version.into = into  # type: ignore[attr-defined]
-    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar, wide=ufunc or numpy)
+    triton_version.into = into if kind is None else None  # type: ignore[attr-defined]
+    return Kernel(numpy=numpy_version, triton=triton_version, scalar=scalar, wide=ufunc or numpy, result=kind)

@@ -329,6 +329,32 @@ def _libdevice(symbol: str) -> Callable[..., np.ndarray]:
     return found
 
 
+def _tf32(x: np.ndarray) -> np.ndarray:
+    """Float32 as tensor cores read it for tf32: the last 13 bits of the mantissa are not looked at."""
+    return (x.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def _matmul_bf16x3(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Each operand as the sum of two bfloat16; the product of the two small parts is left out."""
+    (a_high, a_low), (b_high, b_low) = (_bf16_pair(x) for x in (a, b))
+    small = np.matmul(a_low, b_high) + np.matmul(a_high, b_low)
+    return np.where(np.isnan(small), 0, small) + np.matmul(a_high, b_high)  # infinity times the 0 beside it is no NaN
+
+
+def _bf16_pair(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    high = x.astype(ml_dtypes.bfloat16).astype(np.float32)
+    low = np.where(np.isfinite(high), x - high, 0).astype(ml_dtypes.bfloat16).astype(np.float32)
+    return high, low
+
+
+_PRODUCTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # of float32, by Triton's name
+    "IEEE": np.matmul,
+    "TF32": lambda a, b: np.matmul(_tf32(a), _tf32(b)),
+    "BF16x3": _matmul_bf16x3,
+    "TF32x3": np.matmul,  # these two are about as precise as float32
+    "BF16x6": np.matmul,
+}
+
 # ---------------------------------------------------------------------------------------------------------------
 # The builder
 
@@ -533,13 +559,16 @@ class Builder:
             return Handle(np.minimum(np.maximum(x.data, low.data), high.data))
         return Handle(np.fmin(np.fmax(x.data, low.data), high.data))
 
-    def create_dot(self, x: Handle, y: Handle, total: Handle, *_: Any) -> Handle:
+    def create_dot(self, x: Handle, y: Handle, total: Handle, precision: Any = None, *_: Any) -> Handle:
         a, b = x.data, y.data
         if a.dtype.kind in "iu":
             a, b = a.astype(np.float64), b.astype(np.float64)  # exact: products are below 2**14
         elif a.dtype in HALVES:
             a, b = a.astype(np.float32), b.astype(np.float32)
-        out = np.matmul(a, b)
+        if a.dtype == np.float32 and x.data.dtype == np.float32:
+            out = _PRODUCTS[getattr(precision, "name", "IEEE")](a, b)
+        else:
+            out = np.matmul(a, b)
         return Handle((out + total.data.astype(out.dtype)).astype(total.data.dtype))
 
     def create_histogram(self, x: Handle, bins: int, mask: Handle | None) -> Handle:

@@ -641,6 +641,7 @@ def _regions(arguments: tuple[Any, ...]) -> list[tuple[int, int]] | None:
             if block is None:
                 return None
             out.append((block.ptr, block.ptr + block.nbytes))
+            out += [(a.block.ptr, a.block.ptr + a.block.nbytes) for a in getattr(value, "reaches", ())]
     return out
 
 

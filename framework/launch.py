@@ -12,7 +12,7 @@ import numpy as np
 
 from .array import DeviceArray, empty_like
 from .language import jit, tl
-from .strides import ROW_MAJOR, classify
+from .strides import accesses, packed, transposition
 
 
 def launch(
@@ -48,12 +48,8 @@ def load_at(pointer, element, mask, KIND: tl.constexpr, shape, strides):
         return pointer
     elif KIND == "scalar":
         return tl.load(pointer)
-    elif KIND == "row":  # (rows, columns) with the same row everywhere
-        return tl.load(pointer + (element % shape[1]) * strides[1], mask=mask)
-    elif KIND == "column":  # (rows, columns) with the same column everywhere
-        return tl.load(pointer + (element // shape[1]) * strides[0], mask=mask)
     else:
-        return tl.load(pointer + offset_of(element, shape, strides), mask=mask)
+        return tl.load(pointer + number_at(element, KIND, shape, strides), mask=mask)
 
 
 @jit
@@ -71,6 +67,109 @@ def offset_of(element, shape, strides):
 
 
 @jit
+def number_at(number, KIND: tl.constexpr, shape, strides):
+    """``offset_of`` with fewer divisions where the stride class allows."""
+    if KIND == "row":  # (rows, columns) with the same row everywhere
+        return (number % shape[1]) * strides[1]
+    elif KIND == "column":  # (rows, columns) with the same column everywhere
+        return (number // shape[1]) * strides[0]
+    else:
+        return offset_of(number, shape, strides)
+
+
+@jit
+def numbers(first, BLOCK: tl.constexpr, WIDE: tl.constexpr):
+    """The numbers of BLOCK elements from ``first`` (int64) on, in int32 unless WIDE: division is dear in int64."""
+    if WIDE:
+        return first + tl.arange(0, BLOCK)
+    else:
+        return first.to(tl.int32) + tl.arange(0, BLOCK)
+
+
+@jit
+def pointers_at(
+    pointer,
+    first,
+    number,
+    KIND: tl.constexpr,
+    HELD: tl.constexpr,
+    shape,
+    strides,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    """Pointers to one operand's values at a block of elements: see ``Access``.
+
+    ``first`` is the number of the block's first element in int64, ``number`` those of its elements, or of its groups.
+    """
+    if VECTOR == 1:
+        if KIND == "contiguous":
+            return (pointer + first) + tl.arange(0, BLOCK)
+        else:
+            return pointer + number_at(number, KIND, shape, strides)
+    elif HELD:
+        return pointer + tl.expand_dims(number_at(number, KIND, shape, strides), 1)
+    else:
+        lane = tl.expand_dims(tl.arange(0, VECTOR), 0)
+        if KIND == "contiguous":
+            return (pointer + first) + (tl.expand_dims(tl.arange(0, BLOCK // VECTOR), 1) * VECTOR + lane)
+        else:
+            return pointer + (tl.expand_dims(number_at(number, KIND, shape, strides), 1) * VECTOR + lane)
+
+
+@jit
+def load_block(
+    pointer,
+    first,
+    number,
+    mask,
+    KIND: tl.constexpr,
+    HELD: tl.constexpr,
+    shape,
+    strides,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    """One operand's values at a block of elements: see ``pointers_at``."""
+    if KIND == "value":  # a number, not a pointer
+        return pointer
+    elif KIND == "scalar":
+        return tl.load(pointer)
+    else:
+        return tl.load(pointers_at(pointer, first, number, KIND, HELD, shape, strides, BLOCK, VECTOR), mask=mask)
+
+
+@jit
+def converted(value, KIND: tl.constexpr):
+    """``value`` as KIND; floating values become bool by not being 0."""
+    if KIND == tl.int1 and value.dtype.is_floating():
+        return value != 0
+    else:
+        return value.to(KIND)
+
+
+@jit
+def _copy_block(
+    out_ptr,
+    in_ptr,
+    first,
+    number,
+    mask,
+    shape,
+    out_strides,
+    in_strides,
+    KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    value = load_block(in_ptr, first, number, mask, KINDS[1], HELD[1], shape, in_strides, BLOCK, VECTOR)
+    to = pointers_at(out_ptr, first, number, KINDS[0], HELD[0], shape, out_strides, BLOCK, VECTOR)
+    value = tl.broadcast_to(converted(value, out_ptr.dtype.element_ty), to.shape)
+    tl.store(to, value, mask=mask)
+
+
+@jit
 def _copy(
     out_ptr,
     in_ptr,
@@ -78,21 +177,59 @@ def _copy(
     shape,
     out_strides,
     in_strides,
-    OUT_KIND: tl.constexpr,
-    IN_KIND: tl.constexpr,
+    KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # out, in: n elements each, any strides and dtypes; one program per BLOCK elements
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = element < n
-    value = load_at(in_ptr, element, mask, IN_KIND, shape, in_strides)
-    if OUT_KIND == "contiguous":
-        where = element
+    # out, in: n elements each, or n groups of VECTOR, any strides and dtypes; one program per BLOCK elements
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    number = numbers(first // VECTOR, BLOCK // VECTOR, WIDE)
+    if VECTOR > 1:
+        mask = tl.expand_dims(number < n, 1)
+        _copy_block(out_ptr, in_ptr, first, number, mask, shape, out_strides, in_strides, KINDS, HELD, BLOCK, VECTOR)
+    elif first + BLOCK <= n:  # only the last block needs a mask, which stands in the way of wide loads
+        _copy_block(out_ptr, in_ptr, first, number, None, shape, out_strides, in_strides, KINDS, HELD, BLOCK, VECTOR)
     else:
-        where = offset_of(element, shape, out_strides)
-    if in_ptr.dtype.element_ty.is_floating() and out_ptr.dtype.element_ty == tl.int1:
-        value = value != 0
-    tl.store(out_ptr + where, value.to(out_ptr.dtype.element_ty), mask=mask)
+        _copy_block(
+            out_ptr, in_ptr, first, number, number < n, shape, out_strides, in_strides, KINDS, HELD, BLOCK, VECTOR
+        )
+
+
+@jit
+def _transpose(
+    out_ptr,
+    in_ptr,
+    rows,
+    columns,
+    shape,
+    out_strides,
+    in_strides,
+    out_step,
+    in_step,
+    ROW_UNIT: tl.constexpr,
+    COLUMN_UNIT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    # out, in: matrices (shape) of rows x columns, given in units: rows = ROW_UNIT * their number, and so on
+    # in: rows lie beside each other, a column is in_step * ROW_UNIT elements from the next, matrices in_strides * ROW_UNIT
+    # out: columns lie beside each other, with out_step, out_strides and COLUMN_UNIT; so both sides are read wide
+    # one program per BLOCK x BLOCK elements of one matrix; Triton exchanges them through shared memory
+    R = rows * ROW_UNIT
+    C = columns * COLUMN_UNIT
+    high = tl.cdiv(R, BLOCK)
+    wide = tl.cdiv(C, BLOCK)
+    program = tl.program_id(0)
+    matrix = (program // (high * wide)).to(tl.int64)
+    row = (program // wide % high) * BLOCK + tl.arange(0, BLOCK)
+    column = (program % wide) * BLOCK + tl.arange(0, BLOCK)
+    mask = (row[:, None] < R) & (column[None, :] < C)
+    source = in_ptr + offset_of(matrix, shape, in_strides) * ROW_UNIT
+    target = out_ptr + offset_of(matrix, shape, out_strides) * COLUMN_UNIT
+    value = tl.load(source + (row[:, None] + (column.to(tl.int64) * in_step * ROW_UNIT)[None, :]), mask=mask)
+    to = target + ((row.to(tl.int64) * out_step * COLUMN_UNIT)[:, None] + column[None, :])
+    tl.store(to, converted(value, out_ptr.dtype.element_ty), mask=mask)
 
 
 def copy_into(out: DeviceArray, source: DeviceArray) -> None:
@@ -101,20 +238,37 @@ def copy_into(out: DeviceArray, source: DeviceArray) -> None:
         return
     if source.shape != out.shape:
         source = source.viewed(lambda a: np.broadcast_to(a, out.shape))
-    shape, (out_strides, in_strides), kinds = classify(out.shape, (out.strides, source.strides))
+    narrow = min(out.dtype.itemsize, source.dtype.itemsize)
+    turned = transposition(out.shape, out.strides, source.strides, 16 // narrow)
+    if turned is not None and max(out.dtype.itemsize, source.dtype.itemsize) <= 8:
+        block = 64 if max(out.dtype.itemsize, source.dtype.itemsize) <= 4 else 32
+        matrices, rows, columns, row_unit, column_unit, settings = turned
+        launch(
+            _transpose,
+            (-(-rows // block) * -(-columns // block) * matrices,),
+            out,
+            source,
+            *settings,
+            ROW_UNIT=row_unit,
+            COLUMN_UNIT=column_unit,
+            BLOCK=block,
+        )
+        return
+    access = accesses(out.shape, (out.strides, source.strides), 16 // narrow)
     n = out.size
-    block = out.backend.block_size(n)
+    block = max(out.backend.block_size(n), access.vector)
     launch(
         _copy,
         (-(-n // block),),
         out,
         source,
-        n,
-        shape,
-        out_strides,
-        in_strides,
-        OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided",
-        IN_KIND=kinds[1],
+        n // access.vector,
+        access.shape,
+        *access.strides,
+        KINDS=access.kinds,
+        HELD=access.held,
+        VECTOR=access.vector,
+        WIDE=access.wide,
         BLOCK=block,
     )
 
@@ -132,7 +286,8 @@ def contiguous(array: DeviceArray) -> DeviceArray:
 
 
 def cast(array: DeviceArray, dtype: np.dtype) -> DeviceArray:
-    """A row-major copy in another dtype."""
+    """A copy in another dtype; laid out like the array where that fills memory without gaps, else row-major."""
     out = empty_like(array, dtype=dtype)
+    out.strides = packed(array.shape, array.strides) or out.strides
     copy_into(out, array)
     return out

@@ -36,18 +36,38 @@ class Call(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Begun:
+    """A call whose first output is still to be computed: ``finish(chain)`` does that, once.
+
+    The output has ``shape``, and the dtype of the first array.  ``others`` are the other outputs; these, and inputs that
+    the row writes, may be written by ``finish`` too, and nobody looks at them before.
+    ``chain`` is a tuple of ``epilogue.Stage``, empty for the plain result.
+    """
+
+    shape: tuple[int, ...]
+    finish: Callable[[Any], Array]
+    others: tuple[Array, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """One computation, told twice with one signature: arrays positional, settings keyword-only.
 
     An array input may be a tuple of arrays.  Several results are returned as a tuple.  ``scalar`` is the
     ``@jit`` function of loaded values behind an elementwise row: launcher, epilogues and fusion read it.
-    ``wide`` is the NumPy version without its care for half types, where it needs some.
+    ``wide`` is the NumPy version without its care for half types, where it needs some.  ``result`` is the dtype of an
+    elementwise row's output where that is not its operands'.  ``begin`` is the Triton version in two parts, for rows
+    whose kernel can run a chain of elementwise rows on its result: see ``Begun``.  ``special`` is asked by fusion, with
+    a call's array inputs and numbers: None, or another scalar function and those of them that it takes.
     """
 
     numpy: Callable[..., Any]
     triton: Callable[..., Any]
     scalar: Any = None
     wide: Callable[..., Any] | None = None
+    result: Any = None
+    begin: Callable[..., Begun] | None = None
+    special: Callable[..., tuple[Any, tuple[Any, ...]] | None] | None = None
 
     def on(self, where: device) -> Callable[..., Any]:
         """The version that runs on ``where``: the whole of device dispatch."""
@@ -108,6 +128,10 @@ class Op:
     ``zero``       inputs whose derivative is zero (almost) everywhere: said, so that silence can be an error
     ``view``       the output shares the first input's memory
     ``writes``     inputs that the kernel writes into: running statistics, optimizer state
+    ``autocast``   what the gate casts the inputs to inside an autocast region: "half" (the region's dtype), "float32",
+                   "" (nothing)
+    ``by_output``  says of a call's settings whether its gradients may be given the output where they keep the first
+                   input: they must look at nothing of it that the output does not show, such as the sign
     """
 
     name: str
@@ -122,6 +146,8 @@ class Op:
     zero: tuple[str, ...] = ()
     view: bool = False
     writes: tuple[str, ...] = ()
+    autocast: str = ""
+    by_output: Callable[[Mapping[str, Any]], bool] | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -192,6 +218,8 @@ def register(op: Op) -> Op:
         raise ValueError(f"op {op.name!r} is registered twice")
     if op.promotion not in ("", "arithmetic", "float", "comparison"):
         raise ValueError(f"op {op.name!r}: unknown promotion {op.promotion!r}")
+    if op.autocast not in ("", "half", "float32"):
+        raise ValueError(f"op {op.name!r}: unknown autocast rule {op.autocast!r}")
     named = [*op.zero, *op.writes, *(op.promotes or ()), *(n for g in op.grads for n in g.of)]
     for name in named:
         if name not in op.inputs:

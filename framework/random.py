@@ -46,6 +46,7 @@ from typing import Any, NamedTuple, Self
 import ml_dtypes
 import numpy as np
 
+from . import capture as captures
 from .array import DeviceArray, RawArray, empty, from_numpy
 from .device import CPU, backend, device
 from .dtypes import bfloat16, bool_, dtype_of, float16
@@ -100,18 +101,29 @@ def _int64(bits: int) -> np.int64:
     return np.uint64(bits).view(np.int64)
 
 
+class _Relative:
+    """Where a thread counts a generator's streams from while it captures a graph, and how many it has drawn."""
+
+    __slots__ = ("base", "count", "thread")
+
+    def __init__(self, base: DeviceArray) -> None:
+        self.base = base
+        self.count = 0
+        self.thread = threading.get_ident()
+
+
 class Generator:
     """A source of random numbers: a seed and the number of the next stream.  Its numbers are the same on every device.
 
     ``device`` is only remembered.  A new generator has a fixed seed, as in PyTorch.
     """
 
-    __slots__ = ("_base", "_lock", "_seed", "_stream", "device")
+    __slots__ = ("_lock", "_relative", "_seed", "_stream", "device")
 
     def __init__(self, device: device | str = CPU) -> None:
         self.device = _device(device)
         self._lock = threading.Lock()
-        self._base: DeviceArray | None = None
+        self._relative: _Relative | None = None
         self._seed = 67280421310721  # PyTorch's, so that nobody takes it for a seed of their own
         self._stream = 0
 
@@ -149,6 +161,11 @@ class Generator:
             self._refuse_base("get_state")
             return np.array([self._seed, self._stream], "<u8").view(np.uint8)
 
+    def position(self) -> tuple[int, ...]:
+        """What every draw changes, also inside a graph; unlike the state it cannot be gone back to."""
+        relative = self._relative
+        return (self._seed, self._stream, -1 if relative is None else relative.count)
+
     def set_state(self, state: np.ndarray) -> None:
         """Go on from a state that ``get_state`` gave.  Raises TypeError unless uint8, RuntimeError unless (16,)."""
         state = np.asarray(state)
@@ -171,32 +188,39 @@ class Generator:
 
     def key(self) -> Key:
         """The key of one call: a stream that nobody else has."""
+        recording = captures.thread.recording
+        if recording is not None and self._relative is None:
+            recording.enrol(self)
         with self._lock:
+            relative = self._relative
+            if relative is not None and relative.thread == threading.get_ident():
+                relative.count += 1
+                return Key(self._seed, relative.count - 1, relative.base)
             stream = self._stream
             self._stream = (stream + 1) % 2**64
-            return Key(self._seed, stream, self._base)
+            return Key(self._seed, stream)
 
     @contextmanager
     def relative(self, base: DeviceArray) -> Iterator[Callable[[], int]]:
-        """Meanwhile count streams from 0, without using them up, and let kernels add ``base``, one int64 on the device.
+        """Meanwhile count this thread's streams from 0, without using them up, and let kernels add ``base``, one int64
+        on the device.
 
         This is for graphs: whoever replays the calls made meanwhile first writes ``reserve(count())`` to ``base``, and
         gets the numbers that the same calls would have given directly.  ``count``, which is yielded, tells how many
         streams were drawn.  Inside, ``relative`` and whatever reads or sets the state raise RuntimeError.
         """
         with self._lock:
-            self._refuse_base("relative")
-            held, self._stream, self._base = self._stream, 0, base
-        drawn = None
+            self._refuse_base("relative", anyone=True)
+            relative = self._relative = _Relative(base)
         try:
-            yield lambda: self._stream if drawn is None else drawn
+            yield lambda: relative.count
         finally:
             with self._lock:
-                drawn = self._stream
-                self._stream, self._base = held, None
+                self._relative = None
 
-    def _refuse_base(self, name: str) -> None:
-        if self._base is not None:
+    def _refuse_base(self, name: str, anyone: bool = False) -> None:
+        relative = self._relative
+        if relative is not None and (anyone or relative.thread == threading.get_ident()):
             raise RuntimeError(f"{name}: not while the generator counts streams from a base, as it does inside a graph")
 
     def __repr__(self) -> str:

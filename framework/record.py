@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,13 @@ class Recorder(Backend):
 
     def __init__(self, target_name: str, execute: bool = False) -> None:
         self.target = compiler.target(target_name)
+        if self.target.backend == "cuda":
+            self.capability = divmod(self.target.arch, 10)
         self.device = RecordedDevice(target_name)
         self.execute = execute
         self._host = Interpreter()
         self._seen: dict[compiler.Specialisation, int] = {}
+        self._programs: dict[compiler.Specialisation, int] = {}
         self._next = self._BEYOND
         _backends[self.device] = self
 
@@ -78,6 +82,11 @@ class Recorder(Backend):
     def counts(self) -> dict[compiler.Specialisation, int]:
         """How often each specialisation was launched."""
         return dict(self._seen)
+
+    @property
+    def programs_of(self) -> dict[compiler.Specialisation, int]:
+        """The most programs of one launch of each specialisation."""
+        return dict(self._programs)
 
     def allocate(self, nbytes: int) -> Block:
         if nbytes > self._REAL and not self.execute:
@@ -112,6 +121,7 @@ class Recorder(Backend):
     ) -> None:
         made = compiler.specialise(function, arguments, constants, num_warps, num_stages)
         self._seen[made] = self._seen.get(made, 0) + 1
+        self._programs[made] = max(prod(grid), self._programs.get(made, 0))
         if self.execute:
             self._host.launch(function, grid, arguments, constants, num_warps, num_stages)
 

@@ -6,6 +6,7 @@ The i-th tap of window o reads the input at ``o * stride - padding + i * dilatio
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from .array import DeviceArray, empty_like, is_dense
 from .language import jit, tl
+from .strides import unit
 
 Pair = tuple[int, int]
 
@@ -130,6 +132,35 @@ def batched(array: DeviceArray) -> DeviceArray:
     return array if array.ndim == 4 else array.viewed(lambda a: a[None])
 
 
+@lru_cache(maxsize=1024)
+def vector(C: int, last: bool, strides: tuple[tuple[int, ...], ...], most: int) -> int:
+    """How many neighbouring channels kernels take at a time: up to ``most`` where all arrays are channels-last."""
+    if not last or any(s[1] != 1 for s in strides):
+        return 1
+    return unit(most, (C, *(s[d] for s in strides for d in (0, 2, 3))))
+
+
+def walk(out: DeviceArray, arrays: tuple[DeviceArray, ...]) -> tuple[tuple[Any, ...], dict[str, Any], int]:
+    """How a kernel walks the images ``out`` (row-major or channels-last) and reads ``arrays``, which have 4 dimensions.
+
+    Returns the strides of ``arrays`` in units of VECTOR, the constants LAST, VECTOR and WIDE, and the channels in units.
+    """
+    last = channels_last(out)
+    strides = tuple(a.strides for a in arrays)
+    narrow = min(a.dtype.itemsize for a in (out, *arrays))
+    channels = arrays[0].shape[1]
+    group = vector(channels, last, strides, 16 // narrow)
+    reach = max(
+        out.size,
+        *(sum((n - 1) * abs(s) for n, s in zip(a.shape, a.strides, strict=True)) for a in arrays),
+    )
+    constants = {"LAST": last, "VECTOR": group, "WIDE": reach >= 2**31 - 2**20}
+    if group == 1:
+        return strides, constants, channels
+    units = tuple((s[0] // group, 1, s[2] // group, s[3] // group) for s in strides)
+    return units, constants, channels // group
+
+
 @jit
 def place_of(element, C, H, W, LAST: tl.constexpr):
     """The indices (n, c, h, w) of an element of (N, C, H, W) by its place in memory, row-major or channels-last."""
@@ -144,3 +175,24 @@ def place_of(element, C, H, W, LAST: tl.constexpr):
         c = element // W // H % C
         n = element // W // H // C
     return n, c, h, w
+
+
+@jit
+def elements(C, H, W, LAST: tl.constexpr, VECTOR: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+    """This program's elements of (N, C, H, W): numbers (BLOCK / VECTOR, VECTOR), and indices (BLOCK / VECTOR, 1).
+
+    They are in the order of memory; C and the index c are in units of VECTOR.  int32 unless WIDE.
+    """
+    first = tl.program_id(0).to(tl.int64) * (BLOCK // VECTOR)
+    if not WIDE:
+        first = first.to(tl.int32)
+    group = tl.expand_dims(first + tl.arange(0, BLOCK // VECTOR), 1)
+    n, c, h, w = place_of(group, C, H, W, LAST)
+    return group * VECTOR + tl.expand_dims(tl.arange(0, VECTOR), 0), n, c, h, w
+
+
+@jit
+def pixel(n, c, h, w, strides, VECTOR: tl.constexpr):
+    """Where VECTOR neighbouring channels of pixels lie; strides in units of VECTOR."""
+    at = n * strides[0] + c * strides[1] + h * strides[2] + w * strides[3]
+    return at * VECTOR + tl.expand_dims(tl.arange(0, VECTOR), 0)

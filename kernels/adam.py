@@ -9,6 +9,12 @@
 With ``max_exp_avg_sqs`` (amsgrad), the greatest exp_avg_sq so far stands in the denominator.  ``step`` counts from 1.
 All is done in the parameters' dtype, half types in float32 and rounded once.
 
+The seven numbers that the formulas make of lr, beta1, beta2, eps, weight_decay and step are ``adam_numbers``.  They come
+as a setting, or as one array (``dials``) where the launch is to be repeated with others.  Where ``found_inf`` is given
+and not 0 nothing is done; ``grad_scale`` divides the gradients.
+
+    adam_dials = adam_numbers of one step more; steps = steps + 1; neither is needed where found_inf is not 0
+
 Source: Kingma, Ba (2015), "Adam: a method for stochastic optimization", algorithm 1; Reddi, Kale, Kumar (2018) for
 amsgrad.  The formulas are PyTorch's.
 """
@@ -17,36 +23,57 @@ from math import sqrt
 
 import numpy as np
 
-from ..framework.group import pieces, scratch, step_group
-from ..framework.language import jit, tl
+from ..framework.array import empty_like
+from ..framework.group import pieces, reciprocal, scratch, step_group
+from ..framework.language import jit, libdevice, tl
+from ..framework.launch import contiguous, launch
 from ..framework.op import Kernel, Op, Sample, register
 from .div import quotient
 from .sqrt import root
 
 
-def _scales(lr, beta1, beta2, step):
-    """The step size, and what the root of exp_avg_sq is divided by: both correct the moments' start at zero."""
-    return lr / (1 - beta1**step), sqrt(1 - beta2**step)
+def adam_numbers(lr, beta1, beta2, eps, weight_decay, step):
+    """Step size, bias correction of the root, eps, decay, 1 - beta1, beta2 and 1 - beta2, in double precision.
+
+    The first two correct the moments' start at zero; 1 - beta would lose half its digits in float32.
+    """
+    return lr / (1 - beta1**step), sqrt(1 - beta2**step), eps, weight_decay, 1 - beta1, beta2, 1 - beta2
 
 
 def forward_numpy(
-    params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay, maximize, step
+    params,
+    grads,
+    exp_avgs,
+    exp_avg_sqs,
+    max_exp_avg_sqs,
+    dials,
+    grad_scale,
+    found_inf,
+    *,
+    numbers,
+    maximize,
 ):
-    size, bias = _scales(lr, beta1, beta2, step)
+    if found_inf and found_inf[0] != 0:
+        return ()
+    size, bias, eps, weight_decay, rest1, beta2, rest2 = dials[0].tolist() if dials else numbers
     # written roles first; without amsgrad there is one fewer
     roles = (params, exp_avgs, exp_avg_sqs, *((max_exp_avg_sqs,) if max_exp_avg_sqs else ()), grads)
     buffers = scratch(roles, 2)
     for param, mean, square, *greatest, grad in pieces(roles, len(roles) - 1):
         t, own = buffers(param)
-        g = np.negative(grad, out=own) if maximize else grad
+        g = grad
+        if grad_scale:
+            g = np.multiply(g, reciprocal(grad_scale[0], g), out=own)
+        if maximize:
+            g = np.negative(g, out=own)
         if weight_decay:
             np.multiply(param, weight_decay, out=t)
             g = np.add(g, t, out=own)
         np.subtract(g, mean, out=t)
-        t *= 1 - beta1
+        t *= rest1
         mean += t
         np.multiply(g, g, out=t)
-        t *= 1 - beta2
+        t *= rest2
         square *= beta2
         square += t
         if greatest:
@@ -88,64 +115,164 @@ def _step_amsgrad(param, mean, square, greatest, grad, size, bias, eps, decay, r
 
 
 def forward_triton(
-    params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1, beta2, eps, weight_decay, maximize, step
+    params,
+    grads,
+    exp_avgs,
+    exp_avg_sqs,
+    max_exp_avg_sqs,
+    dials,
+    grad_scale,
+    found_inf,
+    *,
+    numbers,
+    maximize,
 ):
-    size, bias = _scales(lr, beta1, beta2, step)
-    # 1 - beta is taken in double precision: in float32 it would lose half its digits
-    settings = (size, bias, eps, weight_decay, 1 - beta1, beta2, 1 - beta2, -1.0 if maximize else 1.0)
-    if max_exp_avg_sqs:
-        step_group(_step_amsgrad, (params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, grads), settings, writes=4)
-    else:
-        step_group(_step, (params, exp_avgs, exp_avg_sqs, grads), settings, writes=3)
+    function, greatest = (_step_amsgrad, (max_exp_avg_sqs,)) if max_exp_avg_sqs else (_step, ())
+    step_group(
+        function,
+        (params, exp_avgs, exp_avg_sqs, *greatest, grads),
+        dials[0] if dials else numbers,
+        (-1.0 if maximize else 1.0,),
+        writes=3 + len(greatest),
+        scale=grad_scale[0] if grad_scale else None,
+        stop=found_inf[0] if found_inf else None,
+    )
     return ()
 
 
+def dials_numpy(steps, found_inf, dials, *, options):
+    lr, beta1, beta2, eps, weight_decay = dials[0].tolist() if dials else options
+    if not found_inf or found_inf[0] == 0:
+        steps += 1
+    return np.array(adam_numbers(lr, beta1, beta2, eps, weight_decay, max(int(steps), 1)))
+
+
+@jit
+def _dials(out_ptr, steps_ptr, found_ptr, dials_ptr, options):
+    # out (7,) float64 · steps, found: one element each · dials (5,), or None: then the options are numbers · one program
+    if dials_ptr is not None:
+        lr = tl.load(dials_ptr).to(tl.float64)
+        beta1 = tl.load(dials_ptr + 1).to(tl.float64)
+        beta2 = tl.load(dials_ptr + 2).to(tl.float64)
+        eps = tl.load(dials_ptr + 3).to(tl.float64)
+        decay = tl.load(dials_ptr + 4).to(tl.float64)
+    else:
+        lr, beta1, beta2, eps, decay = options
+    step = tl.load(steps_ptr).to(tl.float64)
+    if found_ptr is not None:
+        step += tl.where(tl.load(found_ptr) == 0, 1, 0)
+    else:
+        step += 1
+    tl.store(steps_ptr, step.to(steps_ptr.dtype.element_ty))
+    step = tl.where(step < 1, 1, step)
+    tl.store(out_ptr, lr / (1 - libdevice.pow(beta1, step)))
+    tl.store(out_ptr + 1, tl.sqrt(1 - libdevice.pow(beta2, step)))
+    tl.store(out_ptr + 2, eps)
+    tl.store(out_ptr + 3, decay)
+    tl.store(out_ptr + 4, 1 - beta1)
+    tl.store(out_ptr + 5, beta2)
+    tl.store(out_ptr + 6, 1 - beta2)
+
+
+def dials_triton(steps, found_inf, dials, *, options):
+    out = empty_like(steps, (7,), np.dtype(np.float64))
+    given = () if dials else tuple(map(np.float64, options))
+    array = contiguous(dials[0]) if dials else None
+    # one program, one lane
+    launch(_dials, (1,), out, steps, found_inf[0] if found_inf else None, array, given, num_warps=1)
+    return out
+
+
 def samples(rng):
-    plain = {"lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 0.0, "weight_decay": 0.0, "maximize": False}
+    plain = {"lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 0.0, "weight_decay": 0.0}
+
+    def at(step, maximize=False, **options):
+        return {"numbers": adam_numbers(**{**plain, **options}, step=step), "maximize": maximize}
+
+    none = (), (), ()  # no dials, no scale, no found_inf
     # two steps by hand.  First: m = 1, v = 1; bias corrections 1/2 and 1/4, so the step is 0.5 * 2 / 2 = 0.5.
     first = (np.array([3.0, 1.0]),), (np.array([2.0, -2.0]),), (np.zeros(2),), (np.zeros(2),), ()
-    yield Sample("worked, first step", first, {**plain, "step": 1}, answers=([2.5, 1.5], [1.0, -1.0], [1.0, 1.0]))
+    yield Sample("worked, first step", (*first, *none), at(1), answers=([2.5, 1.5], [1.0, -1.0], [1.0, 1.0]))
     # Second, gradient 4: m = 1 + (4 - 1) / 2 = 2.5, v = 3/4 + 16/4 = 4.75; corrections 3/4 and 7/16.
     second = (np.array([2.5]),), (np.array([4.0]),), (np.array([1.0]),), (np.array([1.0]),), ()
     yield Sample(
         "worked, second step",
-        second,
-        {**plain, "step": 2},
+        (*second, *none),
+        at(2),
         answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(4.75) / np.sqrt(0.4375))], [2.5], [4.75]),
     )
     yield Sample(
         "worked, amsgrad",
-        (*second[:4], (np.array([19.0]),)),
-        {**plain, "step": 2},
+        (*second[:4], (np.array([19.0]),), *none),
+        at(2),
         answers=([2.5 - (0.5 / 0.75) * 2.5 / (np.sqrt(19.0) / np.sqrt(0.4375))], [2.5], [4.75], [19.0]),
     )
     # g = -2 + 0.5 * 4 = 0: nothing moves
     yield Sample(
         "worked, maximize and decay",
-        ((np.array([4.0]),), (np.array([2.0]),), (np.zeros(1),), (np.zeros(1),), ()),
-        {**plain, "eps": 1.0, "weight_decay": 0.5, "maximize": True, "step": 1},
+        ((np.array([4.0]),), (np.array([2.0]),), (np.zeros(1),), (np.zeros(1),), (), *none),
+        at(1, True, eps=1.0, weight_decay=0.5),
         answers=([4.0], [0.0], [0.0]),
     )
-    usual = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-3, "weight_decay": 0.1, "maximize": False}
+    # the first step once more, its numbers in an array, its gradients four times as large
+    dials = np.array(adam_numbers(**plain, step=1))
+    scaled = first[0], (np.array([8.0, -8.0]),), *first[2:]
+    by_array = {"numbers": None, "maximize": False}
+    one, zero = np.array(1.0), np.array(0.0)
+    yield Sample(
+        "worked, from dials, scaled",
+        (*scaled, (dials,), (np.array(4.0),), (zero,)),
+        by_array,
+        answers=([2.5, 1.5], [1.0, -1.0], [1.0, 1.0]),
+    )
+    yield Sample(
+        "worked, stopped",
+        (*scaled, (dials,), (np.array(4.0),), (one,)),
+        by_array,
+        answers=([3.0, 1.0], [0.0, 0.0], [0.0, 0.0]),
+    )
+    usual = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-3, "weight_decay": 0.1}
     shapes = [(3, 4), (0,), (), (1,), (1500,), (2, 1, 3)]
     for name, amsgrad, maximize in [("group", False, False), ("group, amsgrad and maximize", True, True)]:
         drawn = [tuple(np.asarray(rng.normal(size=s)) for s in shapes) for _ in range(3)]
         squares = [tuple(np.asarray(rng.uniform(0.1, 1.0, s)) for s in shapes) for _ in range(2)]
         yield Sample(
             name,
-            (*drawn, squares[0], squares[1] if amsgrad else ()),
-            {**usual, "maximize": maximize, "step": 3},
+            (*drawn, squares[0], squares[1] if amsgrad else (), *none),
+            at(3, maximize, **usual),
             terms=4,
         )
     yield Sample(
         "strided parameter",
-        ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.zeros((4, 3)),), (np.zeros((4, 3)),), ()),
-        {**usual, "step": 1},
+        ((rng.normal(size=(3, 4)).T,), (rng.normal(size=(4, 3)),), (np.zeros((4, 3)),), (np.zeros((4, 3)),), (), *none),
+        at(1, **usual),
+        terms=4,
+    )
+    gaps = tuple(rng.normal(size=(3, 8))[:, ::2] for _ in range(2))
+    yield Sample(
+        "parameter with gaps",
+        (gaps[:1], gaps[1:], (np.zeros((3, 4)),), (np.zeros((3, 4)),), (), *none),
+        at(1, **usual),
         terms=4,
     )
     many = [tuple(rng.normal(size=(70, 2))) for _ in range(2)]
     zeros = [tuple(np.zeros((70, 2))) for _ in range(2)]
-    yield Sample("more than one launch", (*many, *zeros, ()), {**usual, "step": 1}, terms=4, dtypes=("float32",))
+    yield Sample("many", (*many, *zeros, (), *none), at(1, **usual), terms=4, dtypes=("float32",))
+
+
+def dials_samples(rng):
+    plain = (0.5, 0.5, 0.75, 0.25, 0.125)
+    rest = [0.25, 0.125, 0.5, 0.75, 0.25]
+    first, second = [1.0, 0.5, *rest], [0.5 / 0.75, np.sqrt(0.4375), *rest]
+    one = lambda x: np.full((), x, np.float32)  # noqa: E731
+    by_array = {"options": None}
+    yield Sample("worked, first", (one(0), (), ()), {"options": plain}, answers=(first, 1), dtypes=())
+    yield Sample("worked, second", (one(1), (one(0),), ()), {"options": plain}, answers=(second, 2), dtypes=())
+    yield Sample("worked, stopped", (one(1), (one(1),), ()), {"options": plain}, answers=(first, 1), dtypes=())
+    dials = (np.array(plain),)
+    yield Sample("worked, from dials", (one(1), (), dials), by_array, answers=(second, 2), dtypes=())
+    usual = (0.01, 0.9, 0.999, 1e-8, 0.0)
+    yield Sample("later", (one(999), (one(0),), ()), {"options": usual}, terms=4, dtypes=())
 
 
 ADAM_STEP = register(
@@ -155,7 +282,19 @@ ADAM_STEP = register(
         samples=samples,
         outputs=(),
         differentiable=0,
-        zero=("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),  # there is no output to differentiate
+        # there is no output to differentiate
+        zero=("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "dials", "grad_scale", "found_inf"),
         writes=("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
+    )
+)
+ADAM_DIALS = register(
+    Op(
+        name="adam_dials",
+        kernel=Kernel(numpy=dials_numpy, triton=dials_triton),
+        samples=dials_samples,
+        outputs=("dials",),
+        differentiable=0,
+        zero=("steps", "found_inf", "dials"),
+        writes=("steps",),
     )
 )

@@ -13,7 +13,9 @@ from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.reduction import plus, reduce
-from ..framework.window import place_of
+from ..framework.repeat import repeated
+from ..framework.window import elements, pixel
+from .mean import SCALE
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: int | tuple[int | None, int | None]) -> Tensor:
@@ -103,40 +105,67 @@ def backward_numpy(grad, *, size):
 
 @jit
 def _forward(
-    out_ptr, in_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+    out_ptr,
+    in_ptr,
+    size,
+    number,
+    most_h,
+    most_w,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    strides,
+    LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last; windows of most_h x most_w at most
+    # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last, of ``size`` groups of VECTOR; windows
+    # of most_h x most_w at most
     # one program per BLOCK windows
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, oh, ow = place_of(element, C, OH, OW, LAST)
+    element, n, c, oh, ow = elements(C, OH, OW, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
     top = oh * H // OH
     bottom = ((oh + 1) * H + OH - 1) // OH
     left = ow * W // OW
     right = ((ow + 1) * W + OW - 1) // OW
-    base = in_ptr + n * strides[0] + c * strides[1]
-    total = tl.zeros((BLOCK,), number.dtype)
+    total = tl.zeros((BLOCK // VECTOR, VECTOR), number.dtype)
     for i in range(most_h):
         for j in range(most_w):
-            inside = here & (top + i < bottom) & (left + j < right)
-            at = base + (top + i) * strides[2] + (left + j) * strides[3]
-            total += tl.load(at, mask=inside, other=0.0).to(number.dtype)
+            inside = here & ((top + i < bottom) & (left + j < right))
+            at = pixel(n, c, top + i, left + j, strides[0], VECTOR)
+            total += tl.load(in_ptr + at, mask=inside, other=0.0).to(number.dtype)
     count = ((bottom - top) * (right - left)).to(number.dtype)
     tl.store(out_ptr + element, (total / count).to(out_ptr.dtype.element_ty), mask=here)
 
 
 @jit
 def _backward(
-    out_ptr, grad_ptr, n_out, number, most_h, most_w, C, H, W, OH, OW, strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+    out_ptr,
+    grad_ptr,
+    size,
+    number,
+    most_h,
+    most_w,
+    C,
+    H,
+    W,
+    OH,
+    OW,
+    strides,
+    LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last; a pixel lies in most_h x most_w
-    # windows at most
+    # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last, of ``size`` groups of VECTOR; a pixel
+    # lies in most_h x most_w windows at most
     # one program per BLOCK pixels; each collects from the windows that it lies in
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, h, w = place_of(element, C, H, W, LAST)
-    base = grad_ptr + n * strides[0] + c * strides[1]
-    total = tl.zeros((BLOCK,), number.dtype)
+    element, n, c, h, w = elements(C, H, W, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
+    total = tl.zeros((BLOCK // VECTOR, VECTOR), number.dtype)
     for i in range(most_h):
         for j in range(most_w):
             oh = h * OH // H + i
@@ -145,32 +174,35 @@ def _backward(
             left = ow * W // OW
             bottom = ((oh + 1) * H + OH - 1) // OH
             right = ((ow + 1) * W + OW - 1) // OW
-            inside = here & (oh < OH) & (ow < OW) & (h >= top) & (h < bottom) & (w >= left) & (w < right)
-            value = tl.load(base + oh * strides[2] + ow * strides[3], mask=inside, other=0.0).to(number.dtype)
-            total += value / ((bottom - top) * (right - left)).to(number.dtype)
+            inside = here & ((oh < OH) & (ow < OW) & (h >= top) & (h < bottom) & (w >= left) & (w < right))
+            value = tl.load(grad_ptr + pixel(n, c, oh, ow, strides[0], VECTOR), mask=inside, other=0.0)
+            total += value.to(number.dtype) / ((bottom - top) * (right - left)).to(number.dtype)
     tl.store(out_ptr + element, total.to(out_ptr.dtype.element_ty), mask=here)
 
 
 def _run(kernel, array, shape, most, image, windows):
     out = window.empty(array, shape)
+    if not out.size:
+        return out
     work = np.dtype(np.float32) if array.dtype in dtypes.HALF else array.dtype
     source = window.batched(array)
-    block = array.backend.block_size(out.size)
+    strides, constants, channels = window.walk(out, (source,))
+    block = max(array.backend.block_size(out.size), constants["VECTOR"])
     # one program per BLOCK elements of out
     launch(
         kernel,
         (cdiv(out.size, block),),
         out,
         source,
-        out.size,
+        out.size // constants["VECTOR"],
         work.type(0),
         *most,
-        source.shape[1],
+        channels,
         *image,
         *windows,
-        source.strides,
-        LAST=window.channels_last(array),
+        strides,
         BLOCK=block,
+        **constants,
     )
     return out
 
@@ -186,6 +218,10 @@ def forward_triton(input, *, output_size):
 
 def backward_triton(grad, *, size):
     windows = grad.shape[-2:]
+    if windows == (1, 1):  # the same for the whole plane: a view
+        return SCALE.triton(grad, factor=1 / (size[0] * size[1])).viewed(
+            lambda a: np.broadcast_to(a, (*a.shape[:-2], *size))
+        )
     # pixel h lies in windows floor(h * O / n) to ceil((h + 1) * O / n) - 1
     most = (int(np.max(np.subtract(*_bounds(o, n)[::-1]), initial=0)) for n, o in zip(size, windows, strict=True))
     return _run(_backward, grad, (*grad.shape[:-2], *size), most, size, windows)
@@ -268,7 +304,7 @@ def samples(rng):
 ADAPTIVE_AVG_POOL2D = register(
     Op(
         name="adaptive_avg_pool2d",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(
             Grad(
                 of=("input",),
@@ -285,7 +321,7 @@ ADAPTIVE_AVG_POOL2D = register(
 register(
     Op(
         name="adaptive_avg_pool2d_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(
             Grad(
                 of=("grad",),

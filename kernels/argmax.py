@@ -12,6 +12,7 @@ from ..autograd import Tensor, apply
 from ..framework import dtypes
 from ..framework.op import Kernel, Op, Sample, register
 from ..framework.reduction import dims_of, result_shape
+from ..framework.repeat import repeated
 from .max import _exact, apart, check_filled, find, first_higher
 from .min import first_lower
 
@@ -107,7 +108,7 @@ def _samples(name, worked):
 ARGMAX = register(
     Op(
         name="argmax",
-        kernel=Kernel(numpy=argmax_numpy, triton=argmax_triton),
+        kernel=Kernel(numpy=argmax_numpy, triton=repeated(argmax_triton)),
         samples=_samples("argmax", (1, [[1], [0]], [1, 0])),
         function=argmax,
         zero=("input",),
@@ -117,7 +118,7 @@ ARGMAX = register(
 ARGMIN = register(
     Op(
         name="argmin",
-        kernel=Kernel(numpy=argmin_numpy, triton=argmin_triton),
+        kernel=Kernel(numpy=argmin_numpy, triton=repeated(argmin_triton)),
         samples=_samples("argmin", (4, [[0], [1]], [0, 0])),
         function=argmin,
         zero=("input",),

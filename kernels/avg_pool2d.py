@@ -14,7 +14,8 @@ from ..framework import dtypes, window
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch
 from ..framework.op import Grad, Kernel, Op, Sample, register
-from ..framework.window import place_of
+from ..framework.repeat import repeated
+from ..framework.window import elements, pixel
 
 
 def avg_pool2d(
@@ -142,7 +143,7 @@ def _divisor(
 def _forward(
     out_ptr,
     in_ptr,
-    n_out,
+    size,
     divisor,
     number,
     C,
@@ -158,21 +159,23 @@ def _forward(
     PH: tl.constexpr,
     PW: tl.constexpr,
     COUNT_PADDING: tl.constexpr,
+    UNROLL: tl.constexpr,
     LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last
+    # in (N, C, H, W), any strides · out (N, C, OH, OW), row-major or channels-last, of ``size`` groups of VECTOR
     # one program per BLOCK windows
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, oh, ow = place_of(element, C, OH, OW, LAST)
-    base = in_ptr + n * strides[0] + c * strides[1]
-    total = tl.zeros((BLOCK,), number.dtype)
-    for tap in range(KH * KW):
+    element, n, c, oh, ow = elements(C, OH, OW, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
+    total = tl.zeros((BLOCK // VECTOR, VECTOR), number.dtype)
+    for tap in tl.range(0, KH * KW, loop_unroll_factor=UNROLL):
         h = oh * SH - PH + tap // KW
         w = ow * SW - PW + tap % KW
-        inside = here & (h >= 0) & (h < H) & (w >= 0) & (w < W)
-        total += tl.load(base + h * strides[2] + w * strides[3], mask=inside, other=0.0).to(number.dtype)
+        inside = here & ((h >= 0) & (h < H) & (w >= 0) & (w < W))
+        value = tl.load(in_ptr + pixel(n, c, h, w, strides[0], VECTOR), mask=inside, other=0.0)
+        total += value.to(number.dtype)
     if divisor is None:
         total = total / _divisor(oh, ow, H, W, KH, KW, SH, SW, PH, PW, COUNT_PADDING).to(number.dtype)
     else:
@@ -184,7 +187,7 @@ def _forward(
 def _backward(
     out_ptr,
     grad_ptr,
-    n_out,
+    size,
     divisor,
     number,
     C,
@@ -200,29 +203,29 @@ def _backward(
     PH: tl.constexpr,
     PW: tl.constexpr,
     COUNT_PADDING: tl.constexpr,
+    UNROLL: tl.constexpr,
     LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last
+    # grad (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last, of ``size`` groups of VECTOR
     # one program per BLOCK pixels; each collects from the windows that it lies in
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, h, w = place_of(element, C, H, W, LAST)
-    base = grad_ptr + n * strides[0] + c * strides[1]
-    total = tl.zeros((BLOCK,), number.dtype)
-    for tap in range(KH * KW):
-        y = h + PH - tap // KW
-        x = w + PW - tap % KW
-        oh = y // SH
-        ow = x // SW
-        inside = here & (y >= 0) & (x >= 0) & (y % SH == 0) & (x % SW == 0) & (oh < OH) & (ow < OW)
-        value = tl.load(base + oh * strides[2] + ow * strides[3], mask=inside, other=0.0).to(number.dtype)
+    MOST_H: tl.constexpr = (KH - 1 + SH) // SH  # windows along one axis that a pixel may lie in
+    MOST_W: tl.constexpr = (KW - 1 + SW) // SW
+    element, n, c, h, w = elements(C, H, W, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
+    total = tl.zeros((BLOCK // VECTOR, VECTOR), number.dtype)
+    for i in tl.range(0, MOST_H * MOST_W, loop_unroll_factor=UNROLL):
+        oh = (h + PH) // SH - i // MOST_W
+        ow = (w + PW) // SW - i % MOST_W
+        inside = (oh >= 0) & (oh < OH) & (ow >= 0) & (ow < OW) & (h + PH < oh * SH + KH) & (w + PW < ow * SW + KW)
+        value = tl.load(grad_ptr + pixel(n, c, oh, ow, strides[0], VECTOR), mask=here & inside, other=0.0)
         if divisor is None:
             count = _divisor(oh, ow, H, W, KH, KW, SH, SW, PH, PW, COUNT_PADDING)
-            value = value / tl.where(inside, count, 1).to(number.dtype)
+            total += value.to(number.dtype) / tl.where(inside, count, 1).to(number.dtype)
         else:
-            value = value / divisor
-        total += value
+            total += value.to(number.dtype) / divisor
     tl.store(out_ptr + element, total.to(out_ptr.dtype.element_ty), mask=here)
 
 
@@ -232,24 +235,26 @@ def _run(kernel, array, shape, image, windows, kernel_size, stride, padding, cou
     divisor = None if divisor_override is None else work.type(divisor_override)
     source = window.batched(array)
     names = ("KH", "KW", "SH", "SW", "PH", "PW")
-    block = array.backend.block_size(out.size)
+    strides, constants, channels = window.walk(out, (source,))
+    block = max(array.backend.block_size(out.size), constants["VECTOR"])
     # one program per BLOCK elements of out
     launch(
         kernel,
         (cdiv(out.size, block),),
         out,
         source,
-        out.size,
+        out.size // constants["VECTOR"],
         divisor,
         work.type(0),
-        source.shape[1],
+        channels,
         *image,
         *windows,
-        source.strides,
+        strides,
         **dict(zip(names, (*kernel_size, *stride, *padding), strict=True)),
         COUNT_PADDING=count_include_pad,
-        LAST=window.channels_last(array),
+        UNROLL=min(kernel_size[0] * kernel_size[1], 9) if kernel is _forward else 4,
         BLOCK=block,
+        **constants,
     )
     return out
 
@@ -391,7 +396,7 @@ def _without_size(call):
 AVG_POOL2D = register(
     Op(
         name="avg_pool2d",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(
             Grad(
                 of=("input",),
@@ -408,7 +413,7 @@ AVG_POOL2D = register(
 register(
     Op(
         name="avg_pool2d_backward",  # takes ceil_mode for its own gradient's sake: its windows are those of grad
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(Grad(of=("grad",), keeps=(), op="avg_pool2d", settings=_without_size),),
     )
 )

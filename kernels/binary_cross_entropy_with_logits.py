@@ -14,6 +14,7 @@ from ..autograd import Tensor, apply
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from .mse_loss import REDUCTIONS, check_reduction, negated, reciprocal, reduced_triton, share
 from .softmax import wide
 
@@ -176,7 +177,8 @@ def samples(rng):
 BCE = register(
     Op(
         name="binary_cross_entropy_with_logits",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(
             Grad(
                 of=("input",),

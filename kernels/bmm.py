@@ -7,10 +7,11 @@ grad_mat2    = input^T @ grad
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, autocast_inputs
 from ..framework.gemm import gemm
 from ..framework.op import Kernel, Sample, register
-from .matmul import check_operands, product_numpy, product_row
+from ..framework.repeat import repeated
+from .matmul import check_operands, product_begin, product_numpy, product_row
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -19,6 +20,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     >>> bmm(Tensor([[[1.0, 2.0]]]), Tensor([[[3.0], [4.0]]])).numpy()
     array([[[11.]]], dtype=float32)
     """
+    input, mat2 = autocast_inputs(BMM, input, mat2)
     check_operands("bmm", input, mat2)
     if input.ndim != 3 or mat2.ndim != 3:
         raise RuntimeError(f"bmm: expected two batches of matrices, got {input.shape} and {mat2.shape}")
@@ -62,4 +64,6 @@ def samples(rng):
     )
 
 
-BMM = register(product_row("bmm", Kernel(numpy=forward_numpy, triton=forward_triton), bmm, samples))
+BMM = register(
+    product_row("bmm", Kernel(numpy=forward_numpy, triton=repeated(forward_triton), begin=product_begin), bmm, samples)
+)

@@ -16,6 +16,7 @@ from ..framework.array import DeviceArray, empty_like
 from ..framework.dtypes import promote
 from ..framework.launch import copy_into
 from ..framework.op import VARIADIC, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from ..framework.shape import dimension
 from ..framework.shape import sizes as integers
 
@@ -183,7 +184,7 @@ def split_samples(rng):
 CAT = register(
     Op(
         name="cat",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(
             Grad(
                 of=("tensors",),
@@ -204,7 +205,7 @@ CAT = register(
 SPLIT = register(
     Op(
         name="split",
-        kernel=Kernel(numpy=cut, triton=cut),
+        kernel=Kernel(numpy=cut, triton=repeated(cut)),
         grads=(Grad(of=("input",), keeps=(), op="cat", settings=lambda call: {"dim": call.settings["dim"]}),),
         samples=split_samples,
         function=split,

@@ -38,7 +38,9 @@ def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float 
         out = input if min is None else clamp_min(input, min)
         return out if max is None else clamp_max(out, max)
     low, high = (x.item() if isinstance(x, np.generic) else x for x in (min, max))
-    kind = dtypes.promote([input.array, *(x for x in (low, high) if x is not None)])
+    kind = input.dtype
+    if not kind.is_floating_point:
+        kind = dtypes.promote([input.array, *(x for x in (low, high) if x is not None)])
     if kind is not input.dtype:
         input = input.to(kind)
     return apply(CLAMP, input, min=low, max=high)

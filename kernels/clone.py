@@ -9,17 +9,23 @@ import numpy as np
 from ..autograd import Tensor, apply
 from ..framework.elementwise import elementwise
 from ..framework.language import jit
-from ..framework.launch import copied
+from ..framework.layout import FORMATS, check, contiguous_format, memory_format, preserve_format, relaid, strides_for
 from ..framework.op import Grad, Kernel, Op, Sample, register
 
 
-def clone(input: Tensor) -> Tensor:
+def clone(input: Tensor, *, memory_format: memory_format = preserve_format) -> Tensor:
     """A copy of ``input`` in new memory, through which gradients flow; any shape and dtype.
+
+    The order of dimensions in memory stays unless ``memory_format`` names another.  Raises RuntimeError where that is
+    ``channels_last`` and the input has not four dimensions.
 
     >>> x = Tensor([1.0, 2.0]); y = clone(x); y.data_ptr() == x.data_ptr()
     False
     """
-    return apply(CLONE, input)
+    if memory_format is preserve_format:
+        return apply(CLONE, input)
+    check("clone", memory_format, input.shape)
+    return apply(CONTIGUOUS, input, format=memory_format.name)
 
 
 def forward_numpy(input):
@@ -31,21 +37,23 @@ def _same(x):
     return x
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """``input`` itself where it is row-major, else a row-major copy.
+def contiguous(input: Tensor, memory_format: memory_format = contiguous_format) -> Tensor:
+    """``input`` itself where it is row-major, else a row-major copy; so too for another ``memory_format``.
+
+    Raises RuntimeError where that is ``preserve_format`` and the input is not row-major, and for ``channels_last`` where
+    it has not four dimensions.
 
     >>> contiguous(Tensor([[1.0, 2.0], [3.0, 4.0]]).transpose(0, 1)).stride()
     (2, 1)
     """
-    return input if input.is_contiguous() else apply(CONTIGUOUS, input)
+    if memory_format is preserve_format and input.is_contiguous():
+        return input
+    check("contiguous", memory_format, input.shape, preserve=False)
+    return input if input.is_contiguous(memory_format) else apply(CONTIGUOUS, input, format=memory_format.name)
 
 
-def contiguous_numpy(input):
-    return np.array(input, order="C")
-
-
-def contiguous_triton(input):
-    return copied(input)
+def in_format(input, *, format):
+    return relaid(input, strides_for(input.shape, (), FORMATS[format]))
 
 
 def samples(rng):
@@ -53,6 +61,15 @@ def samples(rng):
     yield Sample("transposed", (rng.normal(size=(3, 4)).T,))
     yield Sample("0-d", (rng.normal(size=()),))
     yield Sample("empty", (rng.normal(size=(0, 2)),))
+
+
+def format_samples(rng):
+    last = {"format": "channels_last"}
+    x = np.array([[[[1.0, 2.0]], [[3.0, 4.0]]]])
+    yield Sample("worked", (x,), last, answers=(x.tolist(), np.ones_like(x).tolist()))
+    yield Sample("row-major", (rng.normal(size=(3, 4)).T,), {"format": "contiguous_format"})
+    for shape in [(2, 3, 4, 5), (1, 1, 3, 2), (0, 2, 1, 1)]:
+        yield Sample(f"shape {shape}", (rng.normal(size=shape),), last)
 
 
 CLONE = register(
@@ -68,9 +85,9 @@ CLONE = register(
 CONTIGUOUS = register(
     Op(
         name="contiguous",
-        kernel=Kernel(numpy=contiguous_numpy, triton=contiguous_triton),
-        grads=(Grad(of=("input",), keeps=(), op="identity"),),
-        samples=samples,
+        kernel=Kernel(numpy=in_format, triton=in_format),
+        grads=(Grad(of=("input",), keeps=(), op="identity", settings=lambda call: {}),),
+        samples=format_samples,
         function=contiguous,
     )
 )

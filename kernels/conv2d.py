@@ -14,15 +14,12 @@ gradients are a convolution with the operands the other way round, ``conv2d_by_w
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, autocast_inputs
 from ..framework import dtypes
-from ..framework.convolution import (
-    correlate_numpy,
-    correlate_triton,
-    weight_gradient_numpy,
-    weight_gradient_triton,
-)
-from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.convolution import correlate_numpy, weight_gradient_numpy
+from ..framework.convolve import correlate_triton, weight_gradient_triton
+from ..framework.op import Begun, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 
 
 def conv2d(
@@ -37,12 +34,13 @@ def conv2d(
     """Slide ``weight`` (K, C/groups, R, S) over ``input`` (N, C, H, W) or (C, H, W); ``bias`` is (K) or None.
 
     ``padding`` may be 'valid' (none) or 'same' (the output has input's size; needs stride 1).  The output is laid out
-    in memory as the input is, row-major or channels last.  Raises RuntimeError where shapes, dtypes or settings do not
-    fit, TypeError for arguments of a wrong type.
+    in memory channels last if the input or the weight is, else row-major.  Raises RuntimeError where shapes, dtypes or
+    settings do not fit, TypeError for arguments of a wrong type.
 
     >>> conv2d(Tensor([[[[1.0, 2.0, 3.0]]]]), Tensor([[[[1.0, 10.0]]]])).numpy()
     array([[[[21., 32.]]]], dtype=float32)
     """
+    input, weight, bias = autocast_inputs(CONV2D, input, weight, bias)
     check_operands("conv2d", input, weight, bias)
     steps, apart = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     check_groups("conv2d", groups, weight)
@@ -142,12 +140,27 @@ def forward_triton(input, weight, *, stride, padding, dilation, groups, size):
     return correlate_triton(input, weight, None, stride, padding, dilation, groups, size)
 
 
+_correlate = repeated(correlate_triton)
+
+
+def forward_begin(input, weight, *, stride, padding, dilation, groups, size):
+    shape = (input.shape[0], weight.shape[0], *size)
+    geometry = stride, padding, dilation, groups, size
+    return Begun(shape, lambda chain: _correlate(input, weight, None, *geometry, epilogue=chain))
+
+
 def bias_numpy(input, weight, bias, *, stride, padding, dilation, groups, size):
     return correlate_numpy(input, weight, bias, stride, padding, dilation, groups, size)
 
 
 def bias_triton(input, weight, bias, *, stride, padding, dilation, groups, size):
     return correlate_triton(input, weight, bias, stride, padding, dilation, groups, size)
+
+
+def bias_begin(input, weight, bias, *, stride, padding, dilation, groups, size):
+    shape = (input.shape[0], weight.shape[0], *size)
+    geometry = stride, padding, dilation, groups, size
+    return Begun(shape, lambda chain: _correlate(input, weight, bias, *geometry, epilogue=chain))
 
 
 def by_weight_numpy(weight, input, *, stride, padding, dilation, groups, size):
@@ -385,7 +398,8 @@ def weight_samples(rng):
 CONV2D = register(
     Op(
         name="conv2d",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="half",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton), begin=forward_begin),
         grads=(INPUT, WEIGHT),
         samples=samples,
         function=conv2d,
@@ -395,7 +409,8 @@ CONV2D = register(
 CONV2D_BIAS = register(
     Op(
         name="conv2d_bias",
-        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        autocast="half",
+        kernel=Kernel(numpy=bias_numpy, triton=repeated(bias_triton), begin=bias_begin),
         grads=(INPUT, WEIGHT, BIAS),
         samples=bias_samples,
         function=conv2d,
@@ -405,7 +420,7 @@ CONV2D_BIAS = register(
 register(
     Op(
         name="conv2d_by_weight",
-        kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
+        kernel=Kernel(numpy=by_weight_numpy, triton=repeated(by_weight_triton)),
         grads=(WEIGHT, INPUT),
     )
 )
@@ -413,7 +428,7 @@ register(
 register(
     Op(
         name="conv2d_weight_backward",
-        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        kernel=Kernel(numpy=weight_backward_numpy, triton=repeated(weight_backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=("input",), op="conv2d_by_weight", settings=settings_for(size="grad")),
             Grad(of=("input",), keeps=("grad",), op="conv_transpose2d_by_weight", settings=settings_for(size="input")),

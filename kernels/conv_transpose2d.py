@@ -14,9 +14,11 @@ The weight gradient is conv2d's with input and grad in each other's place.  Rows
 
 import numpy as np
 
-from ..autograd import Tensor, apply
-from ..framework.convolution import spread_numpy, spread_triton, weight_gradient_numpy, weight_gradient_triton
-from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..autograd import Tensor, apply, autocast_inputs
+from ..framework.convolution import spread_numpy, weight_gradient_numpy
+from ..framework.convolve import spread_triton, weight_gradient_triton
+from ..framework.op import Begun, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from .conv2d import BIAS, check_groups, check_operands, errors, geometry, pair, settings_for
 
 
@@ -33,13 +35,14 @@ def conv_transpose2d(
     """Spread ``input`` (N, K, P, Q) or (K, P, Q) by ``weight`` (K, C/groups, R, S); ``bias`` is (C) or None.
 
     The output has (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1 rows, columns alike, and is
-    laid out in memory as the input is.  Raises RuntimeError where shapes, dtypes or settings do not fit, TypeError for
-    arguments of a wrong type.
+    laid out in memory channels last if the input or the weight is, else row-major.  Raises RuntimeError where shapes,
+    dtypes or settings do not fit, TypeError for arguments of a wrong type.
 
     >>> conv_transpose2d(Tensor([[[[1.0, 2.0]]]]), Tensor([[[[1.0, 10.0]]]]), stride=2).numpy()
     array([[[[ 1., 10.,  2., 20.]]]], dtype=float32)
     """
     name = "conv_transpose2d"
+    input, weight, bias = autocast_inputs(CONV_TRANSPOSE2D, input, weight, bias)
     check_operands(name, input, weight, bias)
     steps, apart = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
     before, after = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
@@ -85,12 +88,27 @@ def forward_triton(input, weight, *, stride, padding, dilation, groups, size):
     return spread_triton(input, weight, None, stride, padding, dilation, groups, size)
 
 
+_spread = repeated(spread_triton)
+
+
+def forward_begin(input, weight, *, stride, padding, dilation, groups, size):
+    shape = (input.shape[0], weight.shape[1] * groups, *size)
+    geometry = stride, padding, dilation, groups, size
+    return Begun(shape, lambda chain: _spread(input, weight, None, *geometry, epilogue=chain))
+
+
 def bias_numpy(input, weight, bias, *, stride, padding, dilation, groups, size):
     return spread_numpy(input, weight, bias, stride, padding, dilation, groups, size)
 
 
 def bias_triton(input, weight, bias, *, stride, padding, dilation, groups, size):
     return spread_triton(input, weight, bias, stride, padding, dilation, groups, size)
+
+
+def bias_begin(input, weight, bias, *, stride, padding, dilation, groups, size):
+    shape = (input.shape[0], weight.shape[1] * groups, *size)
+    geometry = stride, padding, dilation, groups, size
+    return Begun(shape, lambda chain: _spread(input, weight, bias, *geometry, epilogue=chain))
 
 
 def by_weight_numpy(weight, input, *, stride, padding, dilation, groups, size):
@@ -244,7 +262,8 @@ def bias_samples(rng):
 CONV_TRANSPOSE2D = register(
     Op(
         name="conv_transpose2d",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="half",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton), begin=forward_begin),
         grads=(INPUT, WEIGHT),
         samples=samples,
         function=conv_transpose2d,
@@ -254,7 +273,8 @@ CONV_TRANSPOSE2D = register(
 CONV_TRANSPOSE2D_BIAS = register(
     Op(
         name="conv_transpose2d_bias",
-        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        autocast="half",
+        kernel=Kernel(numpy=bias_numpy, triton=repeated(bias_triton), begin=bias_begin),
         grads=(INPUT, WEIGHT, BIAS),
         samples=bias_samples,
         function=conv_transpose2d,
@@ -264,7 +284,7 @@ CONV_TRANSPOSE2D_BIAS = register(
 register(
     Op(
         name="conv_transpose2d_by_weight",
-        kernel=Kernel(numpy=by_weight_numpy, triton=by_weight_triton),
+        kernel=Kernel(numpy=by_weight_numpy, triton=repeated(by_weight_triton)),
         grads=(WEIGHT, INPUT),
     )
 )
@@ -272,7 +292,7 @@ register(
 register(
     Op(
         name="conv_transpose2d_weight_backward",
-        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        kernel=Kernel(numpy=weight_backward_numpy, triton=repeated(weight_backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=("input",), op="conv_transpose2d_by_weight", settings=settings_for(size="grad")),
             Grad(of=("input",), keeps=("grad",), op="conv2d_by_weight", settings=settings_for(size="input")),

@@ -23,6 +23,7 @@ from ..framework.array import empty as _empty
 from ..framework.array import from_numpy as _copied
 from ..framework.dtypes import dtype as DType
 from ..framework.fill import full as _full
+from ..framework.layout import arranged, check, contiguous_format, memory_format, preserve_format, strides_for
 from ..framework.shape import shape_of
 
 Device = devices.device | str | None
@@ -71,16 +72,22 @@ def ones(*size: Any, dtype: DType | None = None, device: Device = None, requires
     return _made(_full(shape_of("ones", size), 1, _kind(dtype), _place(device)), requires_grad)
 
 
-def empty(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = contiguous_format,
+) -> Tensor:
     """A tensor whose values are whatever was in memory.  Raises RuntimeError for a negative size.
 
     >>> empty(2, 3).shape
     (2, 3)
     """
     shape, backend = shape_of("empty", size), _place(device)
-    if backend is None:
-        return _made(np.empty(shape, _kind(dtype)), requires_grad)
-    return _made(_empty(shape, _kind(dtype), backend), requires_grad)
+    check("empty", memory_format, shape, preserve=False)
+    array = np.empty(shape, _kind(dtype)) if backend is None else _empty(shape, _kind(dtype), backend)
+    return _made(arranged(array, strides_for(shape, (), memory_format)), requires_grad)
 
 
 def full(
@@ -106,7 +113,10 @@ def _number(name: str, value: Any) -> float | int | bool:
     return value
 
 
-def _as_like(input: Tensor, value: Any, dtype: Any, device: Device, requires_grad: bool) -> Tensor:
+def _as_like(
+    name: str, input: Tensor, value: Any, dtype: Any, device: Device, requires_grad: bool, format: memory_format
+) -> Tensor:
+    check(name, format, input.shape)
     where = input.device if device is None else devices.device(device)
     kind = input.array.dtype if dtype is None else _kind(dtype)
     backend = None if where.type == "cpu" else devices.backend(where)
@@ -116,51 +126,73 @@ def _as_like(input: Tensor, value: Any, dtype: Any, device: Device, requires_gra
         array = np.empty(input.shape, kind)
     else:
         array = _empty(input.shape, kind, backend)
-    return _made(array, requires_grad)
+    return _made(arranged(array, strides_for(input.shape, input.stride(), format)), requires_grad)
 
 
 def zeros_like(
-    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """Zeros in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """Zeros in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> zeros_like(Tensor([1, 2])).tolist()
     [0, 0]
     """
-    return _as_like(input, 0, dtype, device, requires_grad)
+    return _as_like("zeros_like", input, 0, dtype, device, requires_grad, memory_format)
 
 
 def ones_like(
-    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """Ones in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """Ones in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> ones_like(Tensor([[1.0, 2.0]])).tolist()
     [[1.0, 1.0]]
     """
-    return _as_like(input, 1, dtype, device, requires_grad)
+    return _as_like("ones_like", input, 1, dtype, device, requires_grad, memory_format)
 
 
 def full_like(
-    input: Tensor, fill_value: float, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: float,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """One value in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """One value in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> full_like(Tensor([1.0, 2.0]), 0.5).tolist()
     [0.5, 0.5]
     """
-    return _as_like(input, _number("full_like", fill_value), dtype, device, requires_grad)
+    value = _number("full_like", fill_value)
+    return _as_like("full_like", input, value, dtype, device, requires_grad, memory_format)
 
 
 def empty_like(
-    input: Tensor, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """Memory in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """Memory in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> empty_like(Tensor([1.0, 2.0])).shape
     (2,)
     """
-    return _as_like(input, None, dtype, device, requires_grad)
+    return _as_like("empty_like", input, None, dtype, device, requires_grad, memory_format)
 
 
 def arange(

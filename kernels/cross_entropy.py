@@ -20,6 +20,7 @@ from ..framework.language import jit, tl
 from ..framework.launch import cast
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import accumulator, plus, reduce
+from ..framework.repeat import repeated
 from .mse_loss import check_reduction
 from .nll_loss import (
     check_classes,
@@ -279,7 +280,8 @@ _KEEPS = ("input", "target", "count", "lse")
 CROSS_ENTROPY = register(
     Op(
         name="cross_entropy",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         outputs=("output", "count", "lse"),
         grads=(Grad(of=("input",), keeps=_KEEPS, op="cross_entropy_backward"),),
         samples=samples,
@@ -291,7 +293,7 @@ CROSS_ENTROPY = register(
 register(
     Op(
         name="cross_entropy_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=_KEEPS, op="cross_entropy_slope"),
             Grad(of=("input",), keeps=("grad", *_KEEPS), op="cross_entropy_curvature"),
@@ -303,7 +305,7 @@ register(
 register(
     Op(
         name="cross_entropy_slope",
-        kernel=Kernel(numpy=slope_numpy, triton=slope_triton),
+        kernel=Kernel(numpy=slope_numpy, triton=repeated(slope_triton)),
         zero=("target", "count", "lse"),
     )
 )
@@ -311,7 +313,7 @@ register(
 register(
     Op(
         name="cross_entropy_curvature",
-        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+        kernel=Kernel(numpy=curvature_numpy, triton=repeated(curvature_triton)),
         zero=("target", "count", "lse"),
     )
 )

@@ -11,20 +11,18 @@ Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov (2014); Tompson
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from ..autograd import Tensor, apply, apply_
 from ..framework import dtypes
-from ..framework.array import empty_like
+from ..framework.array import contiguous_strides, empty_like
 from ..framework.device import CPU
-from ..framework.elementwise import _packed, widen
+from ..framework.elementwise import widen
 from ..framework.language import cdiv, jit, tl
-from ..framework.launch import launch, load_at, offset_of
+from ..framework.launch import launch, load_block, number_at, numbers, pointers_at
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.random import Generator, Key, bernoulli, bits32, bits32_at, keep, stream_of, threshold
-from ..framework.strides import ROW_MAJOR, classify
+from ..framework.strides import accesses, packed
 from .random import key_of
 
 
@@ -133,50 +131,108 @@ def forward_numpy(input, *, p, key, channels=False):
 
 
 @jit
+def _bits(
+    seed,
+    stream,
+    first,
+    number,
+    KIND: tl.constexpr,
+    HELD: tl.constexpr,
+    shape,
+    strides,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    """Random bits of a block of elements; ``strides`` are those of their logical numbers."""
+    if KIND == "contiguous":  # in memory order too: a quarter of a Philox for each
+        bits = bits32(seed, stream, first, BLOCK)
+        if VECTOR > 1:
+            bits = tl.reshape(bits, (BLOCK // VECTOR, VECTOR))
+        return bits
+    else:
+        where = number_at(number, KIND, shape, strides).to(tl.int64)
+        if VECTOR > 1:
+            where = tl.expand_dims(where, 1)
+            if not HELD:
+                where = where * VECTOR + tl.expand_dims(tl.arange(0, VECTOR), 0)
+        return bits32_at(seed, stream, where)
+
+
+@jit
+def _drop(
+    out_ptr,
+    in_ptr,
+    first,
+    number,
+    mask,
+    seed,
+    stream,
+    limit,
+    scale,
+    shape,
+    strides,
+    KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    bits = _bits(seed, stream, first, number, KINDS[2], HELD[2], shape, strides[2], BLOCK, VECTOR)
+    x = widen(load_block(in_ptr, first, number, mask, KINDS[1], HELD[1], shape, strides[1], BLOCK, VECTOR))
+    out = x * tl.where(keep(bits, limit), scale, scale * 0)
+    to = pointers_at(out_ptr, first, number, KINDS[0], HELD[0], shape, strides[0], BLOCK, VECTOR)
+    tl.store(to, tl.broadcast_to(out.to(out_ptr.dtype.element_ty), to.shape), mask=mask)
+
+
+@jit
 def _dropout(
     out_ptr,
     in_ptr,
     n,
-    each,
     seed,
     stream,
     base,
     limit,
     scale,
     shape,
-    out_strides,
-    in_strides,
-    OUT_KIND: tl.constexpr,
-    IN_KIND: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    strides,
+    KINDS: tl.constexpr,
+    HELD: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # out, in: n elements each, any strides · each: elements of a channel · base None or int64 (1,)
-    # one program per BLOCK elements, in row-major order whatever the strides: that is how bits are counted
-    start = tl.program_id(0).to(tl.int64) * BLOCK
-    element = start + tl.arange(0, BLOCK)
-    mask = element < n
-    if CHANNELS:
-        bits = bits32_at(seed, stream_of(stream, base), element // each)
+    # out, in: n elements each, or n groups of VECTOR, any strides; third strides: the elements' logical numbers
+    # base None or int64 (1,) · one program per BLOCK elements, in the order in which out lies in memory
+    stream = stream_of(stream, base)
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    number = numbers(first // VECTOR, BLOCK // VECTOR, WIDE)
+    if VECTOR > 1:
+        mask = tl.expand_dims(number < n, 1)
+        _drop(
+            out_ptr, in_ptr, first, number, mask, seed, stream, limit, scale, shape, strides, KINDS, HELD, BLOCK, VECTOR
+        )
+    elif first + BLOCK <= n:  # only the last block needs a mask, which stands in the way of wide loads
+        _drop(
+            out_ptr, in_ptr, first, number, None, seed, stream, limit, scale, shape, strides, KINDS, HELD, BLOCK, VECTOR
+        )
     else:
-        bits = bits32(seed, stream_of(stream, base), start, BLOCK)
-    x = widen(load_at(in_ptr, element, mask, IN_KIND, shape, in_strides))
-    out = x * tl.where(keep(bits, limit), scale, scale * 0)
-    if OUT_KIND == "contiguous":
-        where = element
-    else:
-        where = offset_of(element, shape, out_strides)
-    tl.store(out_ptr + where, out.to(out_ptr.dtype.element_ty), mask=mask)
+        mask = number < n
+        _drop(
+            out_ptr, in_ptr, first, number, mask, seed, stream, limit, scale, shape, strides, KINDS, HELD, BLOCK, VECTOR
+        )
 
 
 def forward_triton(input, *, p, key, channels=False):
     out = empty_like(input)
-    out.strides = _packed(input.shape, input.strides) or out.strides  # channels-last stays so
+    shape = input.shape
+    out.strides = packed(shape, input.strides) or out.strides  # channels-last stays so
     n = input.size
     if not n:
         return out
     real = np.float64 if input.dtype == np.float64 else np.float32
-    shape, (out_strides, in_strides), kinds = classify(out.shape, (out.strides, input.strides))
+    # bits are counted in row-major order, or one for each channel
+    logical = (*contiguous_strides(shape[:2]), *(0 for _ in shape[2:])) if channels else contiguous_strides(shape)
+    access = accesses(shape, (out.strides, input.strides, logical), 16 // input.dtype.itemsize)
     block = max(16, input.backend.block_size(n))  # bits come in fours
     # one program per BLOCK elements
     launch(
@@ -184,17 +240,16 @@ def forward_triton(input, *, p, key, channels=False):
         (cdiv(n, block),),
         out,
         input,
-        n,
-        prod(input.shape[2:]),
+        n // access.vector,
         *key.arguments(),
         threshold(1 - p),
         real(_scale(p)),
-        shape,
-        out_strides,
-        in_strides,
-        OUT_KIND=ROW_MAJOR if kinds[0] == ROW_MAJOR else "strided",
-        IN_KIND=kinds[1],
-        CHANNELS=channels,
+        access.shape,
+        access.strides,
+        KINDS=access.kinds,
+        HELD=access.held,
+        VECTOR=access.vector,
+        WIDE=access.wide,
         BLOCK=block,
     )
     return out

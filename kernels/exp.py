@@ -46,6 +46,7 @@ def samples(rng):
 EXP = register(
     Op(
         name="exp",
+        autocast="float32",
         kernel=elementwise(forward_numpy, _exp, ufunc=np.exp),
         grads=(Grad(of=("input",), keeps=("output",), op="mul"),),
         samples=samples,

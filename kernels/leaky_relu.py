@@ -95,6 +95,7 @@ LEAKY_RELU = register(
         samples=samples,
         function=leaky_relu,
         promotion="float",
+        by_output=lambda settings: settings["negative_slope"] >= 0,  # the output has the input's sign, or is 0 for it
     )
 )
 

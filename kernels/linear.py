@@ -10,11 +10,13 @@ Rows: ``linear`` without bias, ``linear_bias`` with one.
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, autocast_inputs
 from ..framework import dtypes
-from ..framework.gemm import for_blas, gemm
+from ..framework.array import empty_like
+from ..framework.gemm import as_matrix, for_blas, gemm, transposed
 from ..framework.launch import contiguous
-from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.op import Begun, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from ..framework.threads import product
 
 
@@ -26,6 +28,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(Tensor([1.0, 2.0]), Tensor([[3.0, 4.0], [5.0, 6.0]]), Tensor([0.5, 0.0])).numpy()
     array([11.5, 17. ], dtype=float32)
     """
+    input, weight, bias = autocast_inputs(LINEAR_BIAS, input, weight, bias)
     _check(input, weight, bias)
     if weight.ndim == 1:
         out = linear(input, weight.unsqueeze(0)).squeeze(-1)
@@ -90,8 +93,11 @@ def forward_numpy(input, weight):
 
 
 def forward_triton(input, weight):
-    out = gemm(_rows(input), weight.viewed(lambda w: w.T))
-    return out.viewed(lambda a: a.reshape((*input.shape[:-1], weight.shape[0]), copy=False))
+    return bias_begin(input, weight, None).finish(())
+
+
+def forward_begin(input, weight):
+    return bias_begin(input, weight, None)
 
 
 def bias_numpy(input, weight, bias):
@@ -99,8 +105,21 @@ def bias_numpy(input, weight, bias):
 
 
 def bias_triton(input, weight, bias):
-    out = gemm(_rows(input), weight.viewed(lambda w: w.T), bias)
-    return out.viewed(lambda a: a.reshape((*input.shape[:-1], weight.shape[0]), copy=False))
+    return bias_begin(input, weight, bias).finish(())
+
+
+def bias_begin(input, weight, bias):
+    shape = (*input.shape[:-1], weight.shape[0])
+
+    def finish(chain):
+        matrix = transposed(weight)
+        if input.ndim == 2:
+            return gemm(input, matrix, bias, chain)
+        out = empty_like(input, shape)
+        gemm(_rows(input), matrix, bias, as_matrix(chain, shape), out=_rows(out))
+        return out
+
+    return Begun(shape, finish)
 
 
 def weight_backward_numpy(grad, input):
@@ -108,7 +127,7 @@ def weight_backward_numpy(grad, input):
 
 
 def weight_backward_triton(grad, input):
-    return gemm(_rows(grad).viewed(lambda g: g.T), _rows(input))
+    return gemm(transposed(_rows(grad)), _rows(input))
 
 
 def samples(rng):
@@ -161,7 +180,8 @@ def _plain(call):
 LINEAR = register(
     Op(
         name="linear",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="half",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton), begin=forward_begin),
         grads=(
             Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
             Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
@@ -174,7 +194,8 @@ LINEAR = register(
 LINEAR_BIAS = register(
     Op(
         name="linear_bias",
-        kernel=Kernel(numpy=bias_numpy, triton=bias_triton),
+        autocast="half",
+        kernel=Kernel(numpy=bias_numpy, triton=repeated(bias_triton), begin=bias_begin),
         grads=(
             Grad(of=("input",), keeps=("weight",), op="matmul_backward", settings=_plain),
             Grad(of=("weight",), keeps=("input",), op="linear_weight_backward"),
@@ -188,7 +209,7 @@ LINEAR_BIAS = register(
 register(
     Op(
         name="linear_weight_backward",
-        kernel=Kernel(numpy=weight_backward_numpy, triton=weight_backward_triton),
+        kernel=Kernel(numpy=weight_backward_numpy, triton=repeated(weight_backward_triton)),
         grads=(
             Grad(
                 of=("grad",),

@@ -44,6 +44,7 @@ def samples(rng):
 LOG = register(
     Op(
         name="log",
+        autocast="float32",
         kernel=elementwise(forward_numpy, _log, ufunc=np.log),
         grads=(Grad(of=("input",), keeps=("input",), op="div"),),
         samples=samples,

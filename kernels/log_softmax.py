@@ -14,6 +14,7 @@ from ..framework import dtypes
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.reduction import same
+from ..framework.repeat import repeated
 from .softmax import along_dim, log_backward_triton, log_forward_triton, mixed, row_sums, shifted, wide
 
 
@@ -105,7 +106,8 @@ def samples(rng):
 LOG_SOFTMAX = register(
     Op(
         name="log_softmax",
-        kernel=Kernel(numpy=forward_numpy, triton=log_forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(log_forward_triton)),
         grads=(Grad(of=("input",), keeps=("output",), op="log_softmax_backward"),),
         samples=samples,
         function=log_softmax,
@@ -115,7 +117,7 @@ LOG_SOFTMAX = register(
 register(
     Op(
         name="log_softmax_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=log_backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(log_backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=("output",), op="log_softmax_transposed"),
             Grad(of=("output",), keeps=("grad", "output"), op="log_softmax_curvature"),
@@ -126,13 +128,13 @@ register(
 register(
     Op(
         name="log_softmax_transposed",
-        kernel=Kernel(numpy=transposed_numpy, triton=transposed_triton),
+        kernel=Kernel(numpy=transposed_numpy, triton=repeated(transposed_triton)),
     )
 )
 
 register(
     Op(
         name="log_softmax_curvature",
-        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+        kernel=Kernel(numpy=curvature_numpy, triton=repeated(curvature_triton)),
     )
 )

@@ -13,10 +13,11 @@ import itertools
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, autocast_inputs
 from ..framework import dtypes
-from ..framework.gemm import for_blas, gemm
-from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.gemm import for_blas, gemm, transposed
+from ..framework.op import Begun, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from ..framework.threads import product, single_blas
 
 
@@ -29,6 +30,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     array([[3., 2.],
            [7., 4.]], dtype=float32)
     """
+    input, other = autocast_inputs(MATMUL, input, other)
     check_operands("matmul", input, other)
     if not input.ndim or not other.ndim:
         raise RuntimeError(f"matmul: expected operands of at least 1 dimension, got {input.shape} and {other.shape}")
@@ -85,12 +87,15 @@ def product_triton(input, other):
     return gemm(input, other)
 
 
-def _turned(array, transposed):
-    if not transposed:
+def product_begin(input, other):
+    shape = (*np.broadcast_shapes(input.shape[:-2], other.shape[:-2]), input.shape[-2], other.shape[-1])
+    return Begun(shape, lambda chain: gemm(input, other, epilogue=chain))
+
+
+def _turned(array, turn):
+    if not turn:
         return array
-    if isinstance(array, np.ndarray):
-        return array.swapaxes(-1, -2)
-    return array.viewed(lambda a: a.swapaxes(-1, -2))
+    return array.swapaxes(-1, -2) if isinstance(array, np.ndarray) else transposed(array)
 
 
 def backward_numpy(grad, factor, *, transposed, swapped):
@@ -134,6 +139,7 @@ def product_row(name, kernel, function, samples):
         ),
         samples=samples,
         function=function,
+        autocast="half",
     )
 
 
@@ -186,7 +192,8 @@ def samples(rng):
     )
 
 
-MATMUL = register(product_row("matmul", Kernel(numpy=product_numpy, triton=product_triton), matmul, samples))
+KERNEL = Kernel(numpy=product_numpy, triton=repeated(product_triton), begin=product_begin)
+MATMUL = register(product_row("matmul", KERNEL, matmul, samples))
 
 
 def backward_samples(rng):
@@ -212,7 +219,7 @@ def backward_samples(rng):
 register(
     Op(
         name="matmul_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=("factor",), op="matmul_backward", settings=_grad_of_grad),
             Grad(of=("factor",), keeps=("grad",), op="matmul_backward", settings=_grad_of_factor),

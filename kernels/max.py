@@ -32,6 +32,7 @@ from ..framework.reduction import (
     rows_and_columns,
     spread_over,
 )
+from ..framework.repeat import repeated
 from .sum import with_shape, without_shape
 
 
@@ -527,7 +528,7 @@ _TIES = ("input", "output")
 MAX = register(
     Op(
         name="max",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=_TIES, op="max_backward"),),
         samples=samples,
         function=max,
@@ -537,7 +538,7 @@ MAX = register(
 register(
     Op(
         name="max_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(Grad(of=("grad",), keeps=_TIES, op="max_average"),),
         zero=_TIES,
     )
@@ -546,7 +547,7 @@ register(
 register(
     Op(
         name="max_average",
-        kernel=Kernel(numpy=average_numpy, triton=average_triton),
+        kernel=Kernel(numpy=average_numpy, triton=repeated(average_triton)),
         grads=(Grad(of=("grad",), keeps=_TIES, op="max_backward"),),
         zero=_TIES,
     )
@@ -555,7 +556,7 @@ register(
 MAX_ALONG = register(
     Op(
         name="max_along",
-        kernel=Kernel(numpy=along_numpy, triton=along_triton),
+        kernel=Kernel(numpy=along_numpy, triton=repeated(along_triton)),
         outputs=("values", "indices"),
         grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
         samples=along_samples,
@@ -565,7 +566,7 @@ MAX_ALONG = register(
 register(
     Op(
         name="place",
-        kernel=Kernel(numpy=place_numpy, triton=place_triton),
+        kernel=Kernel(numpy=place_numpy, triton=repeated(place_triton)),
         grads=(Grad(of=("grad",), keeps=("indices",), op="pick", settings=without_shape),),
         zero=("indices",),
     )
@@ -574,7 +575,7 @@ register(
 register(
     Op(
         name="pick",
-        kernel=Kernel(numpy=pick_numpy, triton=pick_triton),
+        kernel=Kernel(numpy=pick_numpy, triton=repeated(pick_triton)),
         grads=(Grad(of=("input",), keeps=("indices",), op="place", settings=with_shape),),
         zero=("indices",),
     )

@@ -16,7 +16,8 @@ from ..framework import dtypes, window
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch
 from ..framework.op import Grad, Kernel, Op, Sample, register
-from ..framework.window import place_of
+from ..framework.repeat import repeated
+from ..framework.window import elements, pixel, place_of
 
 
 def max_pool2d(
@@ -122,7 +123,7 @@ def _forward(
     out_ptr,
     index_ptr,
     in_ptr,
-    n_out,
+    size,
     least,
     C,
     H,
@@ -138,28 +139,29 @@ def _forward(
     PW: tl.constexpr,
     DH: tl.constexpr,
     DW: tl.constexpr,
+    UNROLL: tl.constexpr,
     LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # in (N, C, H, W), any strides · out, index (N, C, OH, OW), row-major or channels-last
+    # in (N, C, H, W), any strides · out, index (N, C, OH, OW), row-major or channels-last, of ``size`` groups of VECTOR
     # one program per BLOCK windows
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, oh, ow = place_of(element, C, OH, OW, LAST)
-    base = in_ptr + n * strides[0] + c * strides[1]
-    best = tl.zeros((BLOCK,), least.dtype) + least
-    index = tl.zeros((BLOCK,), tl.int64) - 1
-    for tap in range(KH * KW):
+    element, n, c, oh, ow = elements(C, OH, OW, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
+    best = tl.zeros((BLOCK // VECTOR, VECTOR), least.dtype) + least
+    index = element * 0 - 1
+    for tap in tl.range(0, KH * KW, loop_unroll_factor=UNROLL):
         h = oh * SH - PH + tap // KW * DH
         w = ow * SW - PW + tap % KW * DW
-        inside = here & (h >= 0) & (h < H) & (w >= 0) & (w < W)
-        value = tl.load(base + h * strides[2] + w * strides[3], mask=inside, other=0).to(least.dtype)
+        inside = here & ((h >= 0) & (h < H) & (w >= 0) & (w < W))
+        value = tl.load(in_ptr + pixel(n, c, h, w, strides[0], VECTOR), mask=inside, other=0).to(least.dtype)
         # a NaN differs from itself; the first tap inside is taken whatever it holds
         better = inside & ((value > best) | (value != value) | (index < 0))
         best = tl.where(better, value, best)
         index = tl.where(better, h * W + w, index)
     tl.store(out_ptr + element, best.to(out_ptr.dtype.element_ty), mask=here)
-    tl.store(index_ptr + element, index, mask=here)
+    tl.store(index_ptr + element, index.to(tl.int64), mask=here)
 
 
 @jit
@@ -167,15 +169,14 @@ def _backward(
     out_ptr,
     grad_ptr,
     index_ptr,
-    n_out,
+    size,
     number,
     C,
     H,
     W,
     OH,
     OW,
-    grad_strides,
-    index_strides,
+    strides,
     KH: tl.constexpr,
     KW: tl.constexpr,
     SH: tl.constexpr,
@@ -184,37 +185,49 @@ def _backward(
     PW: tl.constexpr,
     DH: tl.constexpr,
     DW: tl.constexpr,
+    UNROLL: tl.constexpr,
     LAST: tl.constexpr,
+    VECTOR: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    # grad, index (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last
+    # grad, index (N, C, OH, OW), any strides · out (N, C, H, W), row-major or channels-last, of ``size`` groups of VECTOR
     # one program per BLOCK pixels; each collects from the windows that it lies in, so nothing is added atomically
-    element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
-    n, c, h, w = place_of(element, C, H, W, LAST)
-    grads = grad_ptr + n * grad_strides[0] + c * grad_strides[1]
-    indices = index_ptr + n * index_strides[0] + c * index_strides[1]
-    total = tl.zeros((BLOCK,), number.dtype)
-    for tap in range(KH * KW):
-        y = h + PH - tap // KW * DH
-        x = w + PW - tap % KW * DW
-        oh = y // SH
-        ow = x // SW
-        inside = here & (y >= 0) & (x >= 0) & (y % SH == 0) & (x % SW == 0) & (oh < OH) & (ow < OW)
-        index = tl.load(indices + oh * index_strides[2] + ow * index_strides[3], mask=inside, other=-1)
+    MOST_H: tl.constexpr = ((KH - 1) * DH + SH) // SH  # windows along one axis that a pixel may lie in
+    MOST_W: tl.constexpr = ((KW - 1) * DW + SW) // SW
+    element, n, c, h, w = elements(C, H, W, LAST, VECTOR, WIDE, BLOCK)
+    here = element < tl.cast(size, element.dtype) * VECTOR
+    total = tl.zeros((BLOCK // VECTOR, VECTOR), number.dtype)
+    for i in tl.range(0, MOST_H * MOST_W, loop_unroll_factor=UNROLL):
+        oh = (h + PH) // SH - i // MOST_W
+        ow = (w + PW) // SW - i % MOST_W
+        inside = here & ((oh >= 0) & (oh < OH) & (ow >= 0) & (ow < OW))
+        index = tl.load(index_ptr + pixel(n, c, oh, ow, strides[1], VECTOR), mask=inside, other=-1)
         chosen = inside & (index == h * W + w)
-        total += tl.load(grads + oh * grad_strides[2] + ow * grad_strides[3], mask=chosen, other=0.0).to(number.dtype)
+        value = tl.load(grad_ptr + pixel(n, c, oh, ow, strides[0], VECTOR), mask=inside, other=0.0)
+        total += tl.where(chosen, value.to(number.dtype), 0.0)
     tl.store(out_ptr + element, total.to(out_ptr.dtype.element_ty), mask=here)
 
 
 @jit
 def _gather(
-    out_ptr, in_ptr, index_ptr, n_out, C, W, OH, OW, in_strides, index_strides, LAST: tl.constexpr, BLOCK: tl.constexpr
+    out_ptr,
+    in_ptr,
+    index_ptr,
+    size,
+    C,
+    W,
+    OH,
+    OW,
+    in_strides,
+    index_strides,
+    LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     # in (N, C, H, W), index (N, C, OH, OW), any strides · out as index, row-major or channels-last
     # one program per BLOCK windows
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    here = element < n_out
+    here = element < size
     n, c, oh, ow = place_of(element, C, OH, OW, LAST)
     at = index_ptr + n * index_strides[0] + c * index_strides[1] + oh * index_strides[2] + ow * index_strides[3]
     index = tl.load(at, mask=here, other=0)
@@ -233,7 +246,8 @@ def forward_triton(input, *, kernel_size, stride, padding, dilation, ceil_mode):
     out, indices = window.empty(input, shape), window.empty(input, shape, np.int64)
     work = np.dtype(np.float32) if input.dtype in dtypes.HALF else input.dtype
     x = window.batched(input)
-    block = input.backend.block_size(out.size)
+    strides, constants, channels = window.walk(out, (x,))
+    block = max(input.backend.block_size(out.size), constants["VECTOR"])
     # one program per BLOCK windows
     launch(
         _forward,
@@ -241,14 +255,16 @@ def forward_triton(input, *, kernel_size, stride, padding, dilation, ceil_mode):
         out,
         indices,
         x,
-        out.size,
+        out.size // constants["VECTOR"],
         work.type(_least(work)),
-        *x.shape[1:],
+        channels,
+        *x.shape[2:],
         *size,
-        x.strides,
+        strides,
         **_taps(kernel_size, stride, padding, dilation),
-        LAST=window.channels_last(input),
+        UNROLL=min(kernel_size[0] * kernel_size[1], 9),
         BLOCK=block,
+        **constants,
     )
     return out, indices
 
@@ -257,7 +273,8 @@ def backward_triton(grad, indices, *, size, kernel_size, stride, padding, dilati
     out = window.empty(grad, (*grad.shape[:-2], *size))
     work = np.dtype(np.float32) if grad.dtype in dtypes.HALF else grad.dtype
     g, index = window.batched(grad), window.batched(indices)
-    block = grad.backend.block_size(out.size)
+    strides, constants, channels = window.walk(out, (g, index))
+    block = max(grad.backend.block_size(out.size), constants["VECTOR"])
     # one program per BLOCK pixels
     launch(
         _backward,
@@ -265,16 +282,16 @@ def backward_triton(grad, indices, *, size, kernel_size, stride, padding, dilati
         out,
         g,
         index,
-        out.size,
+        out.size // constants["VECTOR"],
         work.type(0),
-        g.shape[1],
+        channels,
         *size,
         *g.shape[2:],
-        g.strides,
-        index.strides,
+        strides,
         **_taps(kernel_size, stride, padding, dilation),
-        LAST=window.channels_last(grad),
+        UNROLL=4,
         BLOCK=block,
+        **constants,
     )
     return out
 
@@ -450,7 +467,7 @@ def _backwards(call):
 MAX_POOL2D = register(
     Op(
         name="max_pool2d",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward", settings=_backwards),),
         samples=samples,
         function=max_pool2d,
@@ -461,7 +478,7 @@ MAX_POOL2D = register(
 register(
     Op(
         name="max_pool2d_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(Grad(of=("grad",), keeps=("indices",), op="max_pool2d_gather"),),
         zero=("indices",),
     )
@@ -470,7 +487,7 @@ register(
 register(
     Op(
         name="max_pool2d_gather",  # takes the settings that its own gradient needs
-        kernel=Kernel(numpy=gather_numpy, triton=gather_triton),
+        kernel=Kernel(numpy=gather_numpy, triton=repeated(gather_triton)),
         grads=(Grad(of=("input",), keeps=("indices",), op="max_pool2d_backward"),),
         zero=("indices",),
     )

@@ -16,6 +16,7 @@ from ..framework.elementwise import elementwise
 from ..framework.language import jit
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import dims_of, plus, reduce, spread_over
+from ..framework.repeat import repeated
 from .sum import add_up, with_shape, without_shape
 
 
@@ -101,7 +102,7 @@ def samples(rng):
 MEAN = register(
     Op(
         name="mean",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=(), op="mean_backward", settings=with_shape),),
         samples=samples,
         function=mean,
@@ -111,7 +112,7 @@ MEAN = register(
 register(
     Op(
         name="mean_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(Grad(of=("grad",), keeps=(), op="mean", settings=without_shape),),
     )
 )

@@ -16,6 +16,7 @@ from ..framework.elementwise import elementwise, run
 from ..framework.language import jit
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.reduction import plus, reduce
+from ..framework.repeat import repeated
 from .softmax import wide
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -166,7 +167,8 @@ def samples(rng):
 MSE_LOSS = register(
     Op(
         name="mse_loss",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(
             Grad(of=("input",), keeps=("input", "target"), op="mse_loss_backward", settings=_twice),
             Grad(of=("target",), keeps=("target", "input"), op="mse_loss_backward", settings=_twice),

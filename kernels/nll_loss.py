@@ -18,9 +18,21 @@ from ..framework.elementwise import _number, widen
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
-from ..framework.reduction import accumulator, blocks, row_offset, rows_and_columns
+from ..framework.reduction import (
+    accumulator,
+    column_at,
+    extent,
+    load_tile,
+    row_at,
+    row_blocks,
+    row_numbers,
+    rows_of,
+    store_tile,
+)
+from ..framework.repeat import repeated
+from ..framework.strides import packed
 from .mse_loss import check_reduction
-from .softmax import common, rescaled, wide
+from .softmax import rescaled, wide
 
 _FINISH = 1024  # partial sums that are folded at a time
 
@@ -161,43 +173,37 @@ def _rows(
     lse_ptr,
     in_ptr,
     target_ptr,
-    M,
-    C,
+    rows,
+    columns,
     low,
     ignore_index,
     smoothing,
-    kept_shape,
-    kept_strides,
-    target_strides,
-    shape,
-    strides,
+    geometry,
     LOGITS: tl.constexpr,
     EACH: tl.constexpr,
-    KEPT_KIND: tl.constexpr,
-    KIND: tl.constexpr,
-    AXIS: tl.constexpr,
+    MEAN: tl.constexpr,
+    FORM: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    # in: M rows of C classes, any strides · target: M, any strides · lse (M,), for LOGITS
-    # out: the M losses if EACH, else a sum for each program · counts: how many losses it is of
+    # in: M rows of C classes, target: M, any strides (operands 0 and 1) · lse (M,), for LOGITS
+    # out: the M losses if EACH, else a sum (if MEAN, a mean) for each program · counts: how many losses it is of
     # one program per BLOCK_M rows, BLOCK_C of their classes at a time
-    m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    base = row_offset(m, KEPT_KIND, kept_shape, kept_strides)
-    target = tl.load(target_ptr + row_offset(m, KEPT_KIND, kept_shape, target_strides), mask=m < M, other=ignore_index)
+    AXIS: tl.constexpr = 0 if FORM[3] else 1
+    M, C = extent(rows, columns, FORM)
+    m, lane = row_numbers(BLOCK_M, BLOCK_C, FORM)
+    target = tl.load(target_ptr + row_at(m, 1, geometry, FORM), mask=m < M, other=ignore_index)
     counts = target != ignore_index
     inside = counts & (target >= 0) & (target < C)
-    at = row_offset(target, KIND, shape, strides)
-    loss = -widen(tl.load(in_ptr + (base + at), mask=inside, other=float("nan")))
+    at = row_at(m, 0, geometry, FORM) + column_at(target.to(m.dtype), 0, geometry, FORM)
+    loss = -widen(tl.load(in_ptr + at, mask=inside, other=float("nan")))
     if LOGITS:
         tops = tl.zeros((BLOCK_M,), low.dtype) + low
         totals = tl.zeros((BLOCK_M,), low.dtype)
         sums = tl.zeros((BLOCK_M,), low.dtype)
         for start in range(0, C, BLOCK_C):
-            c = start + tl.arange(0, BLOCK_C)
-            mask = tl.expand_dims(m < M, AXIS) & tl.expand_dims(c < C, 1 - AXIS)
-            offset = tl.expand_dims(base, AXIS) + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)
-            x = widen(tl.load(in_ptr + offset, mask=mask, other=float("-inf")))
+            mask = tl.expand_dims(m < M, AXIS) & tl.expand_dims(start + lane < C, 1 - AXIS)
+            x = load_tile(in_ptr, m, start + lane, mask, float("-inf"), 0, geometry, FORM)
             tops, totals = rescaled(tops, totals, x, AXIS)
             if smoothing is not None:
                 sums += tl.sum(tl.where(mask, x, 0.0), AXIS)
@@ -207,11 +213,15 @@ def _rows(
         if smoothing is not None:
             loss = loss * (1 - smoothing) + (lse - sums / C) * smoothing
     loss = tl.where(counts, loss, 0.0)
+    count = tl.sum(counts.to(tl.int64), 0)
     if EACH:
         tl.store(out_ptr + m, loss.to(out_ptr.dtype.element_ty), mask=m < M)
     else:
-        tl.store(out_ptr + tl.program_id(0), tl.sum(loss, 0))
-    tl.store(counts_ptr + tl.program_id(0), tl.sum(counts.to(tl.int64), 0))
+        total = tl.sum(loss, 0)
+        if MEAN:
+            total = total / count.to(low.dtype)
+        tl.store(out_ptr + tl.program_id(0), total.to(out_ptr.dtype.element_ty))
+    tl.store(counts_ptr + tl.program_id(0), count)
 
 
 @jit
@@ -234,31 +244,36 @@ def _finish(out_ptr, count_ptr, sums_ptr, counts_ptr, P, low, MEAN: tl.constexpr
         tl.store(out_ptr, result.to(out_ptr.dtype.element_ty))
 
 
-def rows_of(arrays, target, dims):
-    """How the rows of ``arrays`` and ``target`` lie: as ``rows_and_columns``, one class of stride for all."""
-    at = class_dim(arrays[0].ndim)
-    tall = target.viewed(lambda a: np.expand_dims(a, at))
-    (kept, kept_steps, kept_kinds), (columns, steps, kinds), across = rows_and_columns(
-        tuple((x.shape, x.strides) for x in (*arrays, tall)), dims
-    )
-    return (kept, kept_steps, common(kept_kinds)), (columns, steps, common(kinds[:-1])), across
+def _tall(array, at):
+    """One value a row as a column that has a dimension for the classes."""
+    return array.viewed(lambda a: np.expand_dims(a, at))
+
+
+def _laid_out(arrays, at):
+    """``Rows`` of arrays along the dimension of the classes."""
+    narrow = min(a.dtype.itemsize for a in arrays)
+    return rows_of(tuple((a.shape, a.strides) for a in arrays), (at,), 16 // narrow)
 
 
 def loss_triton(input, target, ignore_index, reduction, logits, smoothing=0.0):
     """The loss, how many targets count and, for logits, the logarithm of each row's sum of exponentials."""
-    number = _number(accumulator(input.dtype))
+    work = accumulator(input.dtype)
+    number = _number(work)
     out_shape = result_dims(input.shape)
     each = reduction == "none"
     out = empty_like(input, out_shape if each else ())
     count = empty_like(input, (), np.dtype(np.int64))
-    lse = empty_like(input, out_shape, accumulator(input.dtype)) if logits else None
+    lse = empty_like(input, out_shape, work) if logits else None
     at = class_dim(input.ndim)
-    C, M = input.shape[at], prod(out_shape)
-    (kept, kept_steps, kept_kind), (columns, steps, kind), across = rows_of((input,), target, (at,))
-    block_m, block_c = blocks(M, max(C, 1), input.backend, across=across)
+    M = prod(out_shape)
+    rows = _laid_out((input, _tall(target, at)), at)
+    block_m, block_c, _, warps = row_blocks(M, max(rows.R, 1), input.backend, work.itemsize, rows.across, not each)
     P = cdiv(M, block_m)
-    sums = out if each else empty_like(input, (P,), accumulator(input.dtype))
-    counts = empty_like(input, (P,), count.dtype)
+    alone = P == 1  # one program knows the result
+    sums = out if each or alone else empty_like(input, (P,), work)
+    counts = count if alone else empty_like(input, (P,), count.dtype)
+    mean = reduction == "mean"
+    # one program per BLOCK_M rows
     launch(
         _rows,
         (P,),
@@ -267,27 +282,21 @@ def loss_triton(input, target, ignore_index, reduction, logits, smoothing=0.0):
         lse,
         input,
         target,
-        M,
-        C,
+        *rows.units,
         number(float("-inf")),
         np.int64(ignore_index),
         number(smoothing) if smoothing else None,
-        kept,
-        kept_steps[0],
-        kept_steps[1],
-        columns,
-        steps[0],
+        rows.geometry,
         LOGITS=logits,
         EACH=each,
-        KEPT_KIND=kept_kind,
-        KIND=kind,
-        AXIS=0 if across else 1,
+        MEAN=mean and alone,
+        FORM=rows.form,
         BLOCK_M=block_m,
         BLOCK_C=block_c,
+        num_warps=warps,
     )
-    launch(
-        _finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=reduction == "mean", BLOCK=_FINISH
-    )
+    if not alone:
+        launch(_finish, (1,), out, count, None if each else sums, counts, P, number(0), MEAN=mean, BLOCK=_FINISH)
     return out, count, lse
 
 
@@ -302,40 +311,33 @@ def again_triton(input, target, count, *, ignore_index, reduction):
 @jit
 def _backward(
     out_ptr,
-    grad_ptr,
     in_ptr,
     lse_ptr,
     target_ptr,
+    grad_ptr,
     count_ptr,
-    M,
-    C,
+    rows,
+    columns,
     low,
     ignore_index,
     smoothing,
-    kept_shape,
-    kept_strides,
-    grad_strides,
-    target_strides,
-    out_kept_strides,
-    shape,
-    strides,
-    out_strides,
+    geometry,
     LOGITS: tl.constexpr,
-    KEPT_KIND: tl.constexpr,
-    KIND: tl.constexpr,
-    AXIS: tl.constexpr,
+    FORM: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    # in, out: M rows of C classes, any strides (in, lse (M,) for LOGITS) · target, grad (None for ones): M, any strides
-    # count (): what the gradients are divided by, or None
+    # out: M rows of C classes, target: M, grad (None for ones): M, in: as out (None unless LOGITS), any strides
+    # (operands 0 to 3) · lse (M,), for LOGITS · count (): what the gradients are divided by, or None
     # one program per BLOCK_M rows and BLOCK_C of their classes
-    m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    AXIS: tl.constexpr = 0 if FORM[3] else 1
+    M, C = extent(rows, columns, FORM)
+    m, lane = row_numbers(BLOCK_M, BLOCK_C, FORM)
+    c = tl.program_id(1) * BLOCK_C + lane
     mask = tl.expand_dims(m < M, AXIS) & tl.expand_dims(c < C, 1 - AXIS)
-    target = tl.load(target_ptr + row_offset(m, KEPT_KIND, kept_shape, target_strides), mask=m < M, other=ignore_index)
+    target = tl.load(target_ptr + row_at(m, 1, geometry, FORM), mask=m < M, other=ignore_index)
     if grad_ptr is not None:
-        each = widen(tl.load(grad_ptr + row_offset(m, "strided", kept_shape, grad_strides), mask=m < M, other=0.0))
+        each = widen(tl.load(grad_ptr + row_at(m, 2, geometry, FORM), mask=m < M, other=0.0))
     else:
         each = tl.zeros((BLOCK_M,), low.dtype) + 1
     if count_ptr is not None:
@@ -343,10 +345,7 @@ def _backward(
     each = tl.where(target != ignore_index, each, 0.0)
     hit = tl.expand_dims(target, AXIS) == tl.expand_dims(c, 1 - AXIS)
     if LOGITS:
-        at = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, kept_strides), AXIS)
-        x = widen(
-            tl.load(in_ptr + (at + tl.expand_dims(row_offset(c, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0)
-        )
+        x = load_tile(in_ptr, m, c, mask, 0.0, 3, geometry, FORM)
         lse = tl.load(lse_ptr + m, mask=m < M, other=0.0)
         p = tl.exp(x - tl.expand_dims(lse, AXIS))
         if smoothing is not None:
@@ -356,54 +355,43 @@ def _backward(
         out = tl.where(tl.expand_dims(target, AXIS) != ignore_index, p * tl.expand_dims(each, AXIS), 0.0)
     else:
         out = tl.where(hit, -tl.expand_dims(each, AXIS), 0.0)
-    to = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, out_kept_strides), AXIS) + tl.expand_dims(
-        row_offset(c, KIND, shape, out_strides), 1 - AXIS
-    )
-    tl.store(out_ptr + to, out.to(out_ptr.dtype.element_ty), mask=mask)
+    store_tile(out_ptr, out, m, c, mask, 0, geometry, FORM)
 
 
 def gradient_triton(grad, input, lse, target, count, shape, ignore_index, reduction, smoothing=0.0):
     """The gradient of ``loss_triton``; of the likelihood where ``input`` is None; for ones where ``grad`` is None."""
     first = grad if input is None else input
     out = empty_like(first, shape)
+    if input is not None:
+        out.strides = packed(input.shape, input.strides) or out.strides  # channels-last stays so
     if not out.size:
         return out
-    number = _number(accumulator(out.dtype))
+    work = accumulator(out.dtype)
+    number = _number(work)
     at = class_dim(len(shape))
-    arrays = (out,) if input is None else (input, out)
     spread = target if grad is None else grad.viewed(lambda a: np.broadcast_to(a, result_dims(shape)))
-    tall = spread.viewed(lambda a: np.expand_dims(a, at))
-    (kept, kept_steps, kept_kind), (columns, steps, kind), across = rows_of((*arrays, tall), target, (at,))
-    M, C = lse.size if input is not None else target.size, shape[at]
-    block_m, block_c = blocks(M, C, out.backend, across=across)
+    rows = _laid_out((out, _tall(target, at), _tall(spread, at), *(() if input is None else (input,))), at)
+    block_m, block_c, _, warps = row_blocks(rows.M, rows.R, out.backend, work.itemsize, rows.across)
+    # one program per BLOCK_M rows and BLOCK_C of their classes
     launch(
         _backward,
-        (cdiv(M, block_m), cdiv(C, block_c)),
+        (cdiv(rows.M, block_m), cdiv(rows.R, block_c)),
         out,
-        grad,
         input,
         lse,
         target,
+        grad,
         count if reduction == "mean" else None,
-        M,
-        C,
+        *rows.units,
         number(0),
         np.int64(ignore_index),
         number(smoothing) if smoothing else None,
-        kept,
-        kept_steps[0],
-        kept_steps[-2],
-        kept_steps[-1],
-        kept_steps[len(arrays) - 1],
-        columns,
-        steps[0],
-        steps[len(arrays) - 1],
+        rows.geometry,
         LOGITS=input is not None,
-        KEPT_KIND=kept_kind,
-        KIND=kind,
-        AXIS=0 if across else 1,
+        FORM=rows.form,
         BLOCK_M=block_m,
         BLOCK_C=block_c,
+        num_warps=warps,
     )
     return out
 
@@ -480,7 +468,8 @@ def error_samples(name, x):
 NLL_LOSS = register(
     Op(
         name="nll_loss",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         outputs=("output", "count"),
         grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
         samples=samples,
@@ -491,7 +480,7 @@ NLL_LOSS = register(
 register(
     Op(
         name="nll_loss_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(Grad(of=("grad",), keeps=("target", "count"), op="nll_loss_again", settings=_without_shape),),
         zero=("target", "count"),
     )
@@ -500,7 +489,7 @@ register(
 register(
     Op(
         name="nll_loss_again",
-        kernel=Kernel(numpy=again_numpy, triton=again_triton),
+        kernel=Kernel(numpy=again_numpy, triton=repeated(again_triton)),
         grads=(Grad(of=("input",), keeps=("target", "count"), op="nll_loss_backward", settings=_with_shape),),
         zero=("target", "count"),
     )

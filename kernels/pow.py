@@ -179,6 +179,18 @@ def forward_triton(input, exponent):
     return _FORWARD.triton(input, exponent)
 
 
+def _short(input, exponent):
+    if isinstance(exponent, (int, float)) and exponent in _SHORT:
+        return _SHORT[exponent][0], (input,)
+    return None
+
+
+def _short_backward(grad, input, exponent):
+    if isinstance(exponent, (int, float)) and exponent in _SHORT:
+        return _SHORT[exponent][1], (grad, input)
+    return None
+
+
 def backward_input_triton(grad, input, exponent):
     if isinstance(exponent, (int, float)) and exponent in _SHORT:
         return run(_SHORT[exponent][1], (grad, input), ())
@@ -229,7 +241,10 @@ def samples(rng):
 POW = register(
     Op(
         name="pow",
-        kernel=Kernel(numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy),
+        autocast="float32",
+        kernel=Kernel(
+            numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy, special=_short
+        ),
         grads=(
             Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
             Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),
@@ -244,7 +259,11 @@ register(
     Op(
         name="pow_backward_input",
         kernel=Kernel(
-            numpy=_BACKWARD_INPUT.numpy, triton=backward_input_triton, scalar=_backward_input, wide=backward_input_numpy
+            numpy=_BACKWARD_INPUT.numpy,
+            triton=backward_input_triton,
+            scalar=_backward_input,
+            wide=backward_input_numpy,
+            special=_short_backward,
         ),
         grads=(
             Grad(of=("grad",), keeps=("input", "exponent"), op="pow_backward_input"),

@@ -24,11 +24,12 @@ from ..autograd import Tensor, apply, apply_
 from ..autograd.tensor import wrap
 from ..framework import device as devices
 from ..framework import dtypes, random
-from ..framework.array import empty_like
+from ..framework.array import contiguous_strides, empty_like
 from ..framework.dtypes import dtype as DType
 from ..framework.fill import zeros_like
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import launch, load_at
+from ..framework.layout import check, memory_format, preserve_format, relaid, strides_for
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.random import Generator, Key, bits32, default_generator, keep, stream_of
 from ..framework.shape import shape_of
@@ -129,6 +130,13 @@ def _like(input: Tensor, dtype: Any, device: Device) -> tuple[DType, devices.dev
     return kind, input.device if device is None else devices.device(device)
 
 
+def _as_laid(name: str, array: Any, input: Tensor, format: memory_format) -> Any:
+    """Numbers that were drawn row by row, in the order in memory that is asked for."""
+    check(name, format, input.shape)
+    strides = strides_for(input.shape, input.stride(), format)
+    return array if strides == contiguous_strides(input.shape) else relaid(array, strides)
+
+
 def rand_like(
     input: Tensor,
     *,
@@ -136,14 +144,16 @@ def rand_like(
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """As ``rand``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """As ``rand``, in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> rand_like(Tensor([[1.0, 2.0]])).shape
     (1, 2)
     """
     kind, where = _like(input, dtype, device)
-    return _made(random.uniform(input.shape, kind, where, key_of("rand_like", generator)), requires_grad)
+    array = random.uniform(input.shape, kind, where, key_of("rand_like", generator))
+    return _made(_as_laid("rand_like", array, input, memory_format), requires_grad)
 
 
 def randn_like(
@@ -153,14 +163,16 @@ def randn_like(
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """As ``randn``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """As ``randn``, in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> randn_like(Tensor([[1.0, 2.0]])).shape
     (1, 2)
     """
     kind, where = _like(input, dtype, device)
-    return _made(random.normal(input.shape, kind, where, key_of("randn_like", generator)), requires_grad)
+    array = random.normal(input.shape, kind, where, key_of("randn_like", generator))
+    return _made(_as_laid("randn_like", array, input, memory_format), requires_grad)
 
 
 def randint(
@@ -202,8 +214,9 @@ def randint_like(
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """As ``randint``, in the shape of ``input``, of its dtype and on its device unless told otherwise; row-major.
+    """As ``randint``, in the shape of ``input``, of its dtype and on its device unless told otherwise; in its order in memory too.
 
     >>> randint_like(Tensor([1.0, 2.0]), 5, 6).tolist()
     [5.0, 5.0]
@@ -214,7 +227,8 @@ def randint_like(
     last = _integer("randint_like", "high", high)
     kind, where = _like(input, dtype, device)
     key = key_of("randint_like", generator)
-    return _made(random.randint(input.shape, first, last, kind, where, key), requires_grad)
+    array = random.randint(input.shape, first, last, kind, where, key)
+    return _made(_as_laid("randint_like", array, input, memory_format), requires_grad)
 
 
 def randperm(

@@ -7,6 +7,7 @@ grad_input = 0
 import numpy as np
 
 from ..autograd import Tensor, apply
+from ..framework import dtypes
 from ..framework.elementwise import elementwise
 from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
@@ -19,6 +20,17 @@ def sign(input: Tensor) -> Tensor:
     array([-1.,  0.,  1.], dtype=float32)
     """
     return apply(SIGN, input)
+
+
+def positive(input: Tensor) -> Tensor:
+    """``input`` itself.  Raises RuntimeError for bool, which has no unary plus.
+
+    >>> x = Tensor([-3.0]); positive(x) is x
+    True
+    """
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("positive: expected numbers, got bool")
+    return input
 
 
 def forward_numpy(input):

@@ -4,23 +4,34 @@
     grad_input = out * (grad - sum of grad * out)
 
 Subtracting the maximum keeps every exponential at most 1.  A row that is -inf throughout, or holds +inf or nan, is nan.
-Rows are read twice: once for the maximum and the sum together (the sum is rescaled whenever the maximum grows), once
-for the result; so they may be of any length.
+Rows that fit in registers are read once.  Longer ones are read twice: once for the maximum and the sum together (the
+sum is rescaled whenever the maximum grows), once for the result; so they may be of any length.
 Source: Milakov and Gimelshein (2018), algorithm 3.
 """
-
-from math import prod
 
 import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework import dtypes
 from ..framework.array import empty_like
-from ..framework.elementwise import _number, run, widen
+from ..framework.elementwise import _number, run
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import cast, launch
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
-from ..framework.reduction import accumulator, blocks, dims_of, plus, reduce, row_offset, rows_and_columns
+from ..framework.reduction import (
+    accumulator,
+    dims_of,
+    extent,
+    load_tile,
+    plus,
+    reduce,
+    row_blocks,
+    row_numbers,
+    rows_of,
+    store_tile,
+)
+from ..framework.repeat import repeated
+from ..framework.strides import packed
 
 
 def softmax(input: Tensor, dim: int, dtype: dtypes.dtype | None = None) -> Tensor:
@@ -43,7 +54,8 @@ def along_dim(name, row, input, dim, dtype):
     kind = input.dtype if dtype is None else dtypes.dtype_of(dtype)
     if not kind.is_floating_point:
         raise RuntimeError(f"{name}: expected a floating dtype, got {kind.name}; dtype= casts the input first")
-    return apply(row, OPS["to"].function(input, dtype=kind), dim=dims)
+    out = apply(row, OPS["to"].function(input, dtype=kind), dim=dims)
+    return out if dtype is None else OPS["to"].function(out, dtype=kind)  # autocast computes in float32
 
 
 def wide(array):
@@ -92,52 +104,68 @@ def rescaled(top, total, x, AXIS: tl.constexpr):
 
 
 @jit
+def _result(x, top, total, LOG: tl.constexpr):
+    if LOG:
+        return x - top - tl.log(total)
+    else:
+        return tl.exp(x - top) / total
+
+
+@jit
 def _forward(
     out_ptr,
     in_ptr,
-    M,
-    R,
+    rows,
+    columns,
     low,
-    kept_shape,
-    kept_strides,
-    shape,
-    strides,
-    out_kept_strides,
-    out_strides,
+    geometry,
     LOG: tl.constexpr,
-    KEPT_KIND: tl.constexpr,
-    KIND: tl.constexpr,
-    AXIS: tl.constexpr,
+    FORM: tl.constexpr,
+    WHOLE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
-    # in, out: the same M rows of R elements, each with its own strides
-    # one program per BLOCK_M rows, BLOCK_R of their elements at a time
-    m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    rows = tl.expand_dims(m < M, AXIS)
-    base = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, kept_strides), AXIS)
-    out_base = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, out_kept_strides), AXIS)
+    # in, out (operands 0 and 1): the same rows, each with its own strides
+    # one program per BLOCK_M rows, BLOCK_R of their elements at a time; all of them if WHOLE, and read once
+    AXIS: tl.constexpr = 0 if FORM[3] else 1
+    M, R = extent(rows, columns, FORM)
+    m, lane = row_numbers(BLOCK_M, BLOCK_R, FORM)
+    here = tl.expand_dims(m < M, AXIS)
     tops = tl.zeros((BLOCK_M,), low.dtype) + low
     totals = tl.zeros((BLOCK_M,), low.dtype)
-    for start in range(0, R, BLOCK_R):
-        r = start + tl.arange(0, BLOCK_R)
-        mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        at = base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)
-        x = widen(tl.load(in_ptr + at, mask=mask, other=float("-inf")))
+    if WHOLE:
+        mask = here & tl.expand_dims(lane < R, 1 - AXIS)
+        x = load_tile(in_ptr, m, lane, mask, float("-inf"), 0, geometry, FORM)
         tops, totals = rescaled(tops, totals, x, AXIS)
-    top = tl.expand_dims(tops, AXIS)
-    total = tl.expand_dims(totals, AXIS)
-    for start in range(0, R, BLOCK_R):
-        r = start + tl.arange(0, BLOCK_R)
-        mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        at = base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)
-        x = widen(tl.load(in_ptr + at, mask=mask, other=0.0)) - top
-        if LOG:
-            y = x - tl.log(total)
-        else:
-            y = tl.exp(x) / total
-        to = out_base + tl.expand_dims(row_offset(r, KIND, shape, out_strides), 1 - AXIS)
-        tl.store(out_ptr + to, y.to(out_ptr.dtype.element_ty), mask=mask)
+        y = _result(x, tl.expand_dims(tops, AXIS), tl.expand_dims(totals, AXIS), LOG)
+        store_tile(out_ptr, y, m, lane, mask, 1, geometry, FORM)
+    else:
+        for start in range(0, R, BLOCK_R):
+            mask = here & tl.expand_dims(start + lane < R, 1 - AXIS)
+            x = load_tile(in_ptr, m, start + lane, mask, float("-inf"), 0, geometry, FORM)
+            tops, totals = rescaled(tops, totals, x, AXIS)
+        for start in range(0, R, BLOCK_R):
+            mask = here & tl.expand_dims(start + lane < R, 1 - AXIS)
+            x = load_tile(in_ptr, m, start + lane, mask, 0.0, 0, geometry, FORM)
+            y = _result(x, tl.expand_dims(tops, AXIS), tl.expand_dims(totals, AXIS), LOG)
+            store_tile(out_ptr, y, m, start + lane, mask, 1, geometry, FORM)
+
+
+@jit
+def _weighted(grad, y, LOG: tl.constexpr):
+    """What is added up along a row for the gradient."""
+    if LOG:
+        return grad
+    else:
+        return grad * y
+
+
+@jit
+def _slope(grad, y, total, LOG: tl.constexpr):
+    if LOG:
+        return grad - tl.exp(y) * total
+    else:
+        return y * (grad - total)
 
 
 @jit
@@ -145,104 +173,72 @@ def _backward(
     out_ptr,
     grad_ptr,
     y_ptr,
-    M,
-    R,
+    rows,
+    columns,
     low,
-    kept_shape,
-    kept_strides,
-    shape,
-    strides,
-    y_kept_strides,
-    y_strides,
-    out_kept_strides,
-    out_strides,
+    geometry,
     LOG: tl.constexpr,
-    KEPT_KIND: tl.constexpr,
-    KIND: tl.constexpr,
-    AXIS: tl.constexpr,
+    FORM: tl.constexpr,
+    WHOLE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
-    # grad, y (the output of forward), out: the same M rows of R elements, each with its own strides
-    # one program per BLOCK_M rows, BLOCK_R of their elements at a time
-    m = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    rows = tl.expand_dims(m < M, AXIS)
-    base = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, kept_strides), AXIS)
-    y_base = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, y_kept_strides), AXIS)
-    out_base = tl.expand_dims(row_offset(m, KEPT_KIND, kept_shape, out_kept_strides), AXIS)
-    sums = tl.zeros((BLOCK_M,), low.dtype)
-    for start in range(0, R, BLOCK_R):
-        r = start + tl.arange(0, BLOCK_R)
-        mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(
-            tl.load(
-                grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0
-            )
-        )
-        if not LOG:
-            at = y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)
-            g = g * widen(tl.load(y_ptr + at, mask=mask, other=0.0))
-        sums += tl.sum(g, AXIS)
-    total = tl.expand_dims(sums, AXIS)
-    for start in range(0, R, BLOCK_R):
-        r = start + tl.arange(0, BLOCK_R)
-        mask = rows & tl.expand_dims(r < R, 1 - AXIS)
-        g = widen(
-            tl.load(
-                grad_ptr + (base + tl.expand_dims(row_offset(r, KIND, shape, strides), 1 - AXIS)), mask=mask, other=0.0
-            )
-        )
-        y = widen(
-            tl.load(
-                y_ptr + (y_base + tl.expand_dims(row_offset(r, KIND, shape, y_strides), 1 - AXIS)), mask=mask, other=0.0
-            )
-        )
-        if LOG:
-            out = g - tl.exp(y) * total
-        else:
-            out = y * (g - total)
-        to = out_base + tl.expand_dims(row_offset(r, KIND, shape, out_strides), 1 - AXIS)
-        tl.store(out_ptr + to, out.to(out_ptr.dtype.element_ty), mask=mask)
+    # grad, y (the output of forward), out (operands 0, 1, 2): the same rows, each with its own strides
+    # one program per BLOCK_M rows, BLOCK_R of their elements at a time; all of them if WHOLE, and read once
+    AXIS: tl.constexpr = 0 if FORM[3] else 1
+    M, R = extent(rows, columns, FORM)
+    m, lane = row_numbers(BLOCK_M, BLOCK_R, FORM)
+    here = tl.expand_dims(m < M, AXIS)
+    if WHOLE:
+        mask = here & tl.expand_dims(lane < R, 1 - AXIS)
+        g = load_tile(grad_ptr, m, lane, mask, 0.0, 0, geometry, FORM)
+        y = load_tile(y_ptr, m, lane, mask, 0.0, 1, geometry, FORM)
+        total = tl.expand_dims(tl.sum(_weighted(g, y, LOG), AXIS), AXIS)
+        store_tile(out_ptr, _slope(g, y, total, LOG), m, lane, mask, 2, geometry, FORM)
+    else:
+        sums = tl.zeros((BLOCK_M,), low.dtype)
+        for start in range(0, R, BLOCK_R):
+            mask = here & tl.expand_dims(start + lane < R, 1 - AXIS)
+            g = load_tile(grad_ptr, m, start + lane, mask, 0.0, 0, geometry, FORM)
+            if not LOG:
+                g = g * load_tile(y_ptr, m, start + lane, mask, 0.0, 1, geometry, FORM)
+            sums += tl.sum(g, AXIS)
+        total = tl.expand_dims(sums, AXIS)
+        for start in range(0, R, BLOCK_R):
+            mask = here & tl.expand_dims(start + lane < R, 1 - AXIS)
+            g = load_tile(grad_ptr, m, start + lane, mask, 0.0, 0, geometry, FORM)
+            y = load_tile(y_ptr, m, start + lane, mask, 0.0, 1, geometry, FORM)
+            store_tile(out_ptr, _slope(g, y, total, LOG), m, start + lane, mask, 2, geometry, FORM)
 
 
 def _rowwise(kernel, arrays, dim, log):
     """Run ``_forward`` or ``_backward`` on arrays of one shape."""
     first = arrays[0]
     out = empty_like(first)
+    out.strides = packed(first.shape, first.strides) or out.strides  # channels-last stays so
     if not out.size:
         return out
-    (kept, kept_steps, kept_kinds), (columns, steps, kinds), across = rows_and_columns(
-        tuple((x.shape, x.strides) for x in (*arrays, out)), dim
-    )
-    R = prod(first.shape[d] for d in dim)
-    M = first.size // R
-    block_m, block_r = blocks(M, R, first.backend, across=across)
+    operands = tuple((x.shape, x.strides) for x in (*arrays, out))
+    rows = rows_of(operands, dim, 16 // first.dtype.itemsize)
+    kind = accumulator(first.dtype)
+    block_m, block_r, whole, warps = row_blocks(rows.M, rows.R, first.backend, kind.itemsize, rows.across)
+    # one program per BLOCK_M rows
     launch(
         kernel,
-        (cdiv(M, block_m),),
+        (cdiv(rows.M, block_m),),
         out,
         *arrays,
-        M,
-        R,
-        _number(accumulator(first.dtype))(float("-inf")),
-        kept,
-        kept_steps[0],
-        columns,
-        steps[0],
-        *(s for pair in zip(kept_steps[1:], steps[1:], strict=True) for s in pair),
+        *rows.units,
+        _number(kind)(float("-inf")),
+        rows.geometry,
         LOG=log,
-        KEPT_KIND=common(kept_kinds),
-        KIND=common(kinds),
-        AXIS=0 if across else 1,
+        FORM=rows.form,
+        WHOLE=whole,
         BLOCK_M=block_m,
         BLOCK_R=block_r,
+        num_warps=warps,
     )
     return out
-
-
-def common(kinds):
-    """The stride class that holds for all: their own where they are alike."""
-    return kinds[0] if all(k == kinds[0] for k in kinds) else "strided"
 
 
 def forward_triton(input, *, dim):
@@ -327,7 +323,8 @@ def samples(rng):
 SOFTMAX = register(
     Op(
         name="softmax",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=("output",), op="softmax_backward"),),
         samples=samples,
         function=softmax,
@@ -337,7 +334,7 @@ SOFTMAX = register(
 register(
     Op(
         name="softmax_backward",
-        kernel=Kernel(numpy=backward_numpy, triton=backward_triton),
+        kernel=Kernel(numpy=backward_numpy, triton=repeated(backward_triton)),
         grads=(
             Grad(of=("grad",), keeps=("output",), op="softmax_backward"),  # the Jacobian is symmetric
             Grad(of=("output",), keeps=("grad", "output"), op="softmax_curvature"),
@@ -348,6 +345,6 @@ register(
 register(
     Op(
         name="softmax_curvature",
-        kernel=Kernel(numpy=curvature_numpy, triton=curvature_triton),
+        kernel=Kernel(numpy=curvature_numpy, triton=repeated(curvature_triton)),
     )
 )

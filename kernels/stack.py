@@ -15,6 +15,7 @@ from ..autograd import Tensor, apply
 from ..framework.array import DeviceArray, empty_like
 from ..framework.launch import copy_into
 from ..framework.op import VARIADIC, Grad, Kernel, Op, Sample, register
+from ..framework.repeat import repeated
 from ..framework.shape import dimension
 from .cat import tensors_of
 
@@ -112,7 +113,7 @@ def unbind_samples(rng):
 STACK = register(
     Op(
         name="stack",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("tensors",), keeps=(), op="unbind"),),
         samples=samples,
         function=stack,
@@ -123,7 +124,7 @@ STACK = register(
 UNBIND = register(
     Op(
         name="unbind",
-        kernel=Kernel(numpy=slices, triton=slices),
+        kernel=Kernel(numpy=slices, triton=repeated(slices)),
         grads=(Grad(of=("input",), keeps=(), op="stack"),),
         samples=unbind_samples,
         function=unbind,

@@ -12,6 +12,7 @@ from ..autograd import Tensor, apply
 from ..framework import dtypes
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import accumulator, dims_of, plus, reduce, spread_over
+from ..framework.repeat import repeated
 
 
 def sum(
@@ -93,7 +94,8 @@ def samples(rng):
 SUM = register(
     Op(
         name="sum",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        autocast="float32",
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=(), op="sum_backward", settings=with_shape),),
         samples=samples,
         function=sum,
@@ -103,7 +105,7 @@ SUM = register(
 register(
     Op(
         name="sum_backward",
-        kernel=Kernel(numpy=backward, triton=backward),
+        kernel=Kernel(numpy=backward, triton=repeated(backward)),
         grads=(Grad(of=("grad",), keeps=(), op="sum", settings=without_shape),),
         view=True,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from ..autograd import Tensor, apply
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.reduction import plus, reduce
+from ..framework.repeat import repeated
 
 
 def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -62,7 +63,7 @@ def samples(rng):
 SUM_TO = register(
     Op(
         name="sum_to",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=(), op="expand", settings=lambda call: {"shape": call.shape("input")}),),
         samples=samples,
         function=sum_to,

@@ -11,16 +11,29 @@ import numpy as np
 from ..autograd import Tensor, apply
 from ..framework import device as devices
 from ..framework import dtypes
-from ..framework.array import DeviceArray, from_numpy
 from ..framework.launch import cast
+from ..framework.layout import check, memory_order, permuted, preserve_format
 from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.transfer import transfer
 
 
-def to(input: Tensor, *args, dtype=None, device=None, copy: bool = False) -> Tensor:
+def to(
+    input: Tensor,
+    *args,
+    dtype=None,
+    device=None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format=preserve_format,
+) -> Tensor:
     """``input`` as ``dtype`` and on ``device``, given by keyword or position; also ``to(other)``, like a tensor.
 
-    Returns ``input`` itself where nothing changes, unless ``copy``.  Raises TypeError for an argument that is
-    neither, RuntimeError for a device that cannot be had.
+    Returns ``input`` itself where nothing changes, unless ``copy``.  With ``non_blocking`` a copy between pinned memory
+    and a GPU is only begun: from pinned memory, which must stay as it is until the copy is done, or to the host, where
+    the result is pinned and its values are there after the stream's (``trigrad.cuda.synchronize()``).
+
+    The order of dimensions in memory stays, unless ``memory_format`` names another.  Raises TypeError for an argument
+    that is neither, RuntimeError for a device that cannot be had and for a format that the shape cannot have.
 
     >>> to(Tensor([1.7, -1.7]), dtypes.int64).numpy()
     array([ 1, -1])
@@ -34,14 +47,17 @@ def to(input: Tensor, *args, dtype=None, device=None, copy: bool = False) -> Ten
             dtype = x
         else:
             raise TypeError(f"to: expected a dtype, a device or a Tensor, got {type(x).__name__}")
+    check("to", memory_format, input.shape)
     out = input
     where = input.device if device is None else devices.device(device)
     if where.type != "cpu":
         where = devices.backend(where).device
     if where is not input.device:
-        out = apply(TO_DEVICE, out, device=where)
+        out = apply(TO_DEVICE, out, device=where, non_blocking=non_blocking)
     if dtype is not None and dtypes.dtype_of(dtype) is not out.dtype:
         out = apply(TO, out, dtype=dtypes.dtype_of(dtype).numpy)
+    if memory_format is not preserve_format:
+        out = out.contiguous(memory_format)
     if copy and out is input:
         from .clone import clone
 
@@ -61,6 +77,10 @@ def forward_triton(input, *, dtype):
 
 def _other_dtype(call):
     return {"dtype": call.dtype}
+
+
+def _other_device(call):
+    return {"device": call.device, "non_blocking": False}
 
 
 def samples(rng):
@@ -91,21 +111,26 @@ TO = register(
 )
 
 
-def move(input, *, device):
+def move(input, *, device, non_blocking):
     """Values on another device; one function, since it begins on one device and ends on another."""
-    host = input.numpy() if isinstance(input, DeviceArray) else input
-    return host if device.type == "cpu" else from_numpy(host, devices.backend(device))
+    here = devices.CPU if isinstance(input, np.ndarray) else input.device
+    if here is device:
+        return input
+    order = memory_order(input)  # kept: what is moved is the memory as it lies
+    if order is None:
+        return transfer(input, device, non_blocking)
+    return permuted(transfer(permuted(input, order), device, non_blocking), np.argsort(order))
 
 
 def device_samples(rng):
-    yield Sample("to the CPU", (rng.normal(size=(2, 3)),), {"device": devices.CPU})
+    yield Sample("to the CPU", (rng.normal(size=(2, 3)),), {"device": devices.CPU, "non_blocking": False})
 
 
 TO_DEVICE = register(
     Op(
         name="to_device",
         kernel=Kernel(numpy=move, triton=move),
-        grads=(Grad(of=("input",), keeps=(), op="to_device", settings=lambda call: {"device": call.device}),),
+        grads=(Grad(of=("input",), keeps=(), op="to_device", settings=_other_device),),
         samples=device_samples,
     )
 )

@@ -22,6 +22,7 @@ from ..framework.language import jit
 from ..framework.launch import cast
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.reduction import accumulator, dims_of, kept_dims, plus, reduce
+from ..framework.repeat import repeated
 from .mean import count
 
 
@@ -210,7 +211,7 @@ def samples(rng):
 VAR = register(
     Op(
         name="var",
-        kernel=Kernel(numpy=forward_numpy, triton=forward_triton),
+        kernel=Kernel(numpy=forward_numpy, triton=repeated(forward_triton)),
         grads=(Grad(of=("input",), keeps=("input",), op="centred", settings=_doubled),),
         samples=samples,
         function=var,
@@ -220,7 +221,7 @@ VAR = register(
 register(
     Op(
         name="covariance",
-        kernel=Kernel(numpy=covariance_numpy, triton=covariance_triton),
+        kernel=Kernel(numpy=covariance_numpy, triton=repeated(covariance_triton)),
         grads=(
             Grad(of=("input",), keeps=("other",), op="centred"),
             Grad(of=("other",), keeps=("input",), op="centred"),
@@ -231,7 +232,7 @@ register(
 register(
     Op(
         name="centred",
-        kernel=Kernel(numpy=centred_numpy, triton=centred_triton),
+        kernel=Kernel(numpy=centred_numpy, triton=repeated(centred_triton)),
         grads=(
             Grad(of=("grad",), keeps=("input",), op="covariance"),
             Grad(of=("input",), keeps=("grad",), op="recentred"),
@@ -242,7 +243,7 @@ register(
 register(
     Op(
         name="recentred",  # centred, its operands exchanged: the engine passes the incoming gradient first
-        kernel=Kernel(numpy=recentred_numpy, triton=recentred_triton),
+        kernel=Kernel(numpy=recentred_numpy, triton=repeated(recentred_triton)),
         grads=(
             Grad(of=("input",), keeps=("grad",), op="recentred"),
             Grad(of=("grad",), keeps=("input",), op="covariance"),

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import index as as_index
 from typing import Any, Self, overload
 
+from ..autograd import Tensor
+from ..autograd.fusion import fusing
 from .module import Module
 
 
@@ -79,6 +81,7 @@ class _Ordered(Module):
 class Sequential(_Ordered):
     """Modules called one after another, each with what the one before returned; given in order, or by name in a dict.
 
+    On a GPU an activation becomes part of the layer before it (see ``trigrad.fuse``), with the same results.
     ``net[0]`` is the first module, ``net[1:]`` a Sequential of the others (the same objects).  Raises TypeError for
     what is no Module.
 
@@ -103,8 +106,13 @@ class Sequential(_Ordered):
         return self._modules[self._key(index)]  # type: ignore[return-value]
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
+        if not isinstance(input, Tensor) or input.device.type == "cpu":
+            for module in self:
+                input = module(input)
+            return input
+        with fusing():  # an activation becomes part of the layer before it: the same results in fewer kernels
+            for module in self:
+                input = module(input)
         return input
 
 

@@ -16,6 +16,7 @@ from ..autograd import Parameter, Tensor, no_grad, tensor
 from ..autograd.tensor import Handle
 from ..framework import device as devices
 from ..framework import dtypes
+from ..framework.layout import check, memory_format
 
 Hook = Callable[..., Any]
 
@@ -404,9 +405,17 @@ class Module:
                         held.data = converted
         return self
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        memory_format: memory_format | None = None,
+    ) -> Self:
         """Move to a device, a floating dtype, or those of a tensor, in place; parameters stay the same objects.
 
+        ``memory_format`` lays out parameters and buffers of four dimensions; ``non_blocking`` is as in ``Tensor.to``.
         Raises TypeError for a dtype that is not floating (only floating tensors change their dtype).
         """
         for x in args:
@@ -421,7 +430,16 @@ class Module:
         kind = None if dtype is None else dtypes.dtype_of(dtype)
         if kind is not None and not kind.is_floating_point:
             raise TypeError(f"to: expected a floating dtype, got {kind.name}")
-        return self._convert(lambda t: t.to(dtype=kind if t.dtype.is_floating_point else None, device=device))
+        if memory_format is not None:
+            check("to", memory_format, (0,) * 4)
+
+        def convert(t: Tensor) -> Tensor:
+            moved: Tensor = t.to(
+                dtype=kind if t.dtype.is_floating_point else None, device=device, non_blocking=non_blocking
+            )
+            return moved if memory_format is None or t.ndim != 4 else moved.to(memory_format=memory_format)
+
+        return self._convert(convert)
 
     def float(self) -> Self:
         """Floating parameters and buffers as float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Parameter, Tensor, no_grad
+from ..autograd import Parameter, Tensor
 from ..framework.dtypes import int64
 from ..kernels.batch_norm import batch_norm
 from ..kernels.create import empty, full, zeros
@@ -74,11 +74,9 @@ class _BatchNorm(Module):
             raise ValueError(f"{type(self).__name__}: expected {expected} dimensions, got shape {input.shape}")
         counted = self.training and self.track_running_stats
         factor = 0.0 if self.momentum is None else self.momentum
-        if counted and self.num_batches_tracked is not None:
-            with no_grad():
-                self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
+        batches = self.num_batches_tracked if counted else None
+        if batches is not None and self.momentum is None:
+            factor = 1.0 / (float(batches) + 1.0)
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
         used = counted or not self.training  # a layer that stopped tracking leaves its statistics alone
         return batch_norm(
@@ -90,6 +88,7 @@ class _BatchNorm(Module):
             by_batch,
             factor,
             self.eps,
+            num_batches_tracked=batches,
         )
 
     def extra_repr(self) -> str:

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Tensor, enable_grad, no_grad
-from ..kernels.create import zeros_like
+from ..autograd.tensor import wrap
+from ..framework import capture
+from ..framework.array import DeviceArray, empty_like
+from ..framework.fill import fill
+from ..framework.group import dense_order
 from .module import zero_gradients
 
 _NOTES = ("name", "initial_lr")  # what a group may carry beside its options: its name, and where a schedule began
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+def zeros_beside(param: Tensor) -> Tensor:
+    """Zeros of a parameter's shape, dtype and device, in memory in the order in which the parameter is."""
+    array = param.array
+    if isinstance(array, np.ndarray):
+        return wrap(np.zeros_like(array))
+    made = empty_like(array)
+    fill(made, 0)
+    if dense_order(array.shape, array.strides) is not None:
+        made.strides = array.strides
+    return wrap(made)
 
 
 class Optimizer:
@@ -27,6 +46,13 @@ class Optimizer:
     defaults: dict[str, Any]
     param_groups: list[dict[str, Any]]
     state: defaultdict[Tensor, dict[str, Any]]
+    tells: tuple[
+        str, ...
+    ] = ()  # options that reach the row only through ``told``, so that a captured step may change them
+    _has_told = False
+    takes_found_inf = False  # whether ``update`` minds the two below; if not, a GradScaler decides before the step
+    grad_scale: Tensor | None = None  # divides the gradients; one float32 element on the parameters' device
+    found_inf: Tensor | None = None  # likewise: where it is not 0, the step is not made
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -51,6 +77,10 @@ class Optimizer:
         """Move ``params``, those of ``group`` that have a gradient."""
         raise NotImplementedError(f"{type(self).__name__}: define update(self, group, params)")
 
+    def fixed(self, group: dict[str, Any]) -> Any:
+        """What of a group's options must not change while a captured step is repeated: all that ``told`` does not tell."""
+        return {key: value for key, value in group.items() if key != "params" and key not in _NOTES}
+
     # -- stepping -----------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -59,26 +89,87 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        note, recording = capture.thread.leaf, capture.thread.recording
+        if note is not None:
+            for p in self._params():
+                note(p)
+        if recording is None or recording.rehearses:
+            self._move()
+        else:
+            self._move_captured(recording)
+        return loss
+
+    def _move(self) -> None:
         with no_grad():
             for group in self.param_groups:
                 params = [p for p in group["params"] if p.grad is not None]
                 if params:
                     self.update(group, params)
-        return loss
+
+    def _move_captured(self, recording: Any) -> None:
+        """The same while a step is captured: what later steps could do otherwise must be known to the graph."""
+        state = self.state
+        before = {p: dict(kept) for p, kept in state.items()}
+
+        def undo() -> None:
+            for p in list(state):
+                state[p].clear()
+                state[p].update(before.get(p, {}))
+                if p not in before:
+                    del state[p]
+
+        recording.undo(undo)
+        self._has_told = False
+        self._move()
+        for p, kept in state.items():
+            for key, value in kept.items():
+                was = before.get(p, {}).get(key)
+                if isinstance(value, Tensor):
+                    if value is not was:
+                        recording.postpone()
+                elif value != was and not self._has_told:
+                    name = type(self).__name__
+                    raise recording.refuse(
+                        f"{name} changes {key!r} of a parameter's state on the host, outside of told()"
+                    )
+        fixed = self.fixed if self._has_told else partial(Optimizer.fixed, self)
+        recording.stays(lambda: (self.state is state, [(len(g["params"]), fixed(g)) for g in self.param_groups]))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget every parameter's gradient, or fill it with zeros."""
         zero_gradients(self._params(), set_to_none)
 
-    def remembered(self, param: Tensor, name: str, make: Callable[[Tensor], Tensor] = zeros_like) -> Tensor:
+    def told(self, numbers: Callable[[], tuple[float, ...]]) -> tuple[tuple[Tensor, ...], tuple[float, ...] | None]:
+        """The numbers of a step as its row takes them: (dials, numbers), of which one says them all.
+
+        ``numbers`` is called once for every step that is made, and counts the step where steps are counted.
+        """
+        given = capture.numbers(numbers)
+        if isinstance(given, tuple):
+            return (), given
+        self._has_told = True
+        return (wrap(given),), None
+
+    def remembered(self, param: Tensor, name: str, make: Callable[[Tensor], Tensor] = zeros_beside) -> Tensor:
         """A tensor of the parameter's state, made on first need; it follows where the parameter has been moved to."""
         state = self.state[param]
         found: Tensor | None = state.get(name)
         if found is None:
             found = state[name] = make(param)
-        elif found.array.dtype != param.array.dtype or found.device is not param.device:
+        elif not _together(found, param):
             found = state[name] = found.to(param)
         return found
+
+    def all_remembered(self, params: list[Tensor], name: str) -> tuple[Tensor, ...]:
+        """The same for several parameters: only what is missing, or has been left behind, costs more than a look."""
+        state = self.state
+        found = [state[p].get(name) for p in params]
+        return tuple(
+            [
+                t if t is not None and _together(t, p) else self.remembered(p, name)
+                for t, p in zip(found, params, strict=True)
+            ]
+        )
 
     # -- groups -------------------------------------------------------------------------------------------------
 
@@ -170,6 +261,14 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {value}" for key, value in sorted(group.items()) if key != "params"]
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
+
+
+def _together(t: Tensor, param: Tensor) -> bool:
+    """Whether a tensor has its parameter's dtype and device."""
+    a, b = t.array, param.array
+    return a.dtype == b.dtype and (
+        a.backend is b.backend if isinstance(a, DeviceArray) and isinstance(b, DeviceArray) else type(a) is type(b)
+    )
 
 
 def nonnegative(name: str, **values: Any) -> None:

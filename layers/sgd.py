@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Tensor, apply
-from ..kernels.sgd import SGD_STEP
+from ..kernels.sgd import SGD_STEP, sgd_numbers
 from .optimizer import Optimizer, Params, nonnegative
 
 
@@ -20,6 +20,8 @@ class SGD(Optimizer):
     >>> (w * 3).backward(); SGD([w], lr=0.5).step(); w.tolist()
     [-0.5]
     """
+
+    takes_found_inf = True
 
     def __init__(
         self,
@@ -49,15 +51,36 @@ class SGD(Optimizer):
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum and no dampening")
 
+    def fixed(self, group: dict[str, Any]) -> Any:
+        return group["nesterov"], group["maximize"], group["momentum"] == 0
+
     def update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        settings = {key: float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay")}
-        flags = {key: bool(group[key]) for key in ("nesterov", "maximize")}
-        if not settings["momentum"]:
-            apply(SGD_STEP, tuple(params), tuple(p.grad for p in params), (), **settings, **flags, first=True)
-            return
-        fresh = [self.state[p].get("momentum_buffer") is None for p in params]
+        found_inf = self.found_inf
+        fresh = [group["momentum"] != 0 and self.state[p].get("momentum_buffer") is None for p in params]
+        # The first gradient is not dampened: whether this step is made must be known here, or it must not matter.
+        if found_inf is not None and (found_inf.device.type == "cpu" or (any(fresh) and group["dampening"])):
+            if found_inf.item():
+                return
+            found_inf = None
+        begins = [found_inf is None and new for new in fresh]
         for first in (True, False):
-            moving = [p for p, new in zip(params, fresh, strict=True) if new is first]
+            moving = [p for p, begin in zip(params, begins, strict=True) if begin is first]
             if moving:
-                buffers = tuple(self.remembered(p, "momentum_buffer") for p in moving)
-                apply(SGD_STEP, tuple(moving), tuple(p.grad for p in moving), buffers, **settings, **flags, first=first)
+                dials, numbers = self.told(lambda: _numbers(group))
+                apply(
+                    SGD_STEP,
+                    tuple(moving),
+                    tuple([p.grad for p in moving]),
+                    self.all_remembered(moving, "momentum_buffer") if group["momentum"] else (),
+                    dials,
+                    () if self.grad_scale is None else (self.grad_scale,),
+                    () if found_inf is None else (found_inf,),
+                    numbers=numbers,
+                    nesterov=bool(group["nesterov"]),
+                    maximize=bool(group["maximize"]),
+                    first=first,
+                )
+
+
+def _numbers(group: dict[str, Any]) -> tuple[float, ...]:
+    return sgd_numbers(*[float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay")])

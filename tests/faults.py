@@ -44,15 +44,15 @@ FAULTS = [
     Fault(
         "an off-by-one mask in the elementwise kernel",
         "framework/elementwise.py",
-        "mask = element < n",
-        "mask = element < n - 1",
+        "        mask = number < n\n",
+        "        mask = number < n - 1\n",
         rows("mul"),
     ),
     Fault(
         "an off-by-one mask in the copy kernel",
         "framework/launch.py",
-        "mask = element < n",
-        "mask = element < n - 1",
+        "out_ptr, in_ptr, first, number, number < n, shape",
+        "out_ptr, in_ptr, first, number, number < n - 1, shape",
         rows("contiguous or to-"),
     ),
     Fault(
@@ -78,9 +78,9 @@ FAULTS = [
     ),
     Fault(
         "swapped strides in the convolution kernel",
-        "framework/convolution.py",
-        "y * in_strides[2] + x * in_strides[3] + (c",
-        "y * in_strides[3] + x * in_strides[2] + (c",
+        "framework/convolve_kernels.py",
+        "seen = source + (down * IN[2] + along * IN[3])",
+        "seen = source + (down * IN[3] + along * IN[2])",
         rows("conv2d"),
     ),
     Fault(
@@ -113,10 +113,10 @@ FAULTS = [
     ),
     Fault(
         "a running variance that is the biased one, in Triton",
-        "kernels/batch_norm.py",
-        "number(count / max(count - 1, 1)),",
-        "number(1.0),",
-        rows("batch_norm_update"),
+        "framework/normalise.py",
+        "kind.type(count / max(count - 1, 1))",
+        "kind.type(1.0)",
+        rows("batch_norm"),
     ),
     Fault(
         "two words of the random counter swapped, in Triton",

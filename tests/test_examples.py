@@ -83,6 +83,46 @@ def test_lsgan_begins_alike_on_the_interpreter(lsgan):
     np.testing.assert_allclose(found["interpreter"][2], found["cpu"][2], rtol=1e-4)
 
 
+@pytest.fixture
+def digits_cnn(monkeypatch):
+    """examples/digits_cnn.py as a module."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import digits_cnn
+
+    return digits_cnn
+
+
+@pytest.fixture
+def precisions():
+    """Puts back how float32 is multiplied."""
+    before = tg.get_float32_matmul_precision(), tg.get_float32_conv_precision()
+    yield
+    tg.set_float32_matmul_precision(before[0])
+    tg.set_float32_conv_precision(before[1])
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16x3", "bf16"])
+def test_every_precision_trains(precision, lsgan, digits_cnn, precisions, tmp_path):
+    flags = ["--device", "interpreter", "--epochs", "1", "--steps", "2", "--width", "8", "--precision", precision]
+    found = lsgan.main([*flags, "--batch", "4", "--samples", "0", "--out", str(tmp_path)])
+    assert np.isfinite(found["losses"]).all() and found["settings"]["precision"] == precision
+    net = digits_cnn.network(4).to("interpreter")
+    images = digits_cnn.Digits(train=True, size=8).images[:8].to("interpreter")
+    assert digits_cnn.train(net, "interpreter", 1, 1, 0, digits_cnn.Console(), half=precision == "bf16") == 64
+    assert set(digits_cnn.predict(net, images, "interpreter").tolist()) <= set(range(10))
+
+
+def test_captured_training_says_the_same(lsgan, digits_cnn, tmp_path):
+    found = []
+    for flag in ("--capture", "--no-capture"):
+        flags = ["--device", "cpu", "--epochs", "2", "--steps", "3", "--width", "8", flag]
+        gan = lsgan.main([*flags, "--batch", "8", "--samples", "0", "--out", str(tmp_path)])
+        state = tg.load(tmp_path / "checkpoint.safetensors")
+        cnn = digits_cnn.main(flags)
+        found.append((gan["losses"], cnn["classes"], {k: v.tolist() for k, v in state["G"].items()}))
+    assert found[0] == found[1]
+
+
 def test_the_best_discriminator(lsgan):
     """D*(x) = (b p_d + a p_g) / (p_d + p_g) makes the loss stationary (Mao et al., equation 5), here with a, b = 0, 1."""
     p_data, p_fake = np.array([0.2, 0.5, 0.3]), np.array([0.6, 0.1, 0.3])

@@ -11,7 +11,9 @@ if not (_here / "framework").is_dir():  # a checkout: the rooms stand beside thi
 
 __version__ = "0.1.0"
 
+from . import amp as amp
 from . import autograd as autograd
+from . import backends as backends
 from . import cuda as cuda
 from . import kernels as kernels
 from . import nn as nn
@@ -22,7 +24,12 @@ from .autograd import Parameter as Parameter
 from .autograd import Tensor as Tensor
 from .autograd import Variable as Variable
 from .autograd import apply as apply
+from .autograd import capture as capture
+from .autograd import autocast as autocast
 from .autograd import enable_grad as enable_grad
+from .autograd import get_autocast_dtype as get_autocast_dtype
+from .autograd import is_autocast_enabled as is_autocast_enabled
+from .autograd import fuse as fuse
 from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
@@ -52,6 +59,14 @@ from .framework.dtypes import int8 as int8
 from .framework.dtypes import promote_types as promote_types
 from .framework.dtypes import set_default_dtype as set_default_dtype
 from .framework.dtypes import uint8 as uint8
+from .framework.layout import channels_last as channels_last
+from .framework.layout import contiguous_format as contiguous_format
+from .framework.layout import memory_format as memory_format
+from .framework.layout import preserve_format as preserve_format
+from .framework.precision import get_float32_conv_precision as get_float32_conv_precision
+from .framework.precision import get_float32_matmul_precision as get_float32_matmul_precision
+from .framework.precision import set_float32_conv_precision as set_float32_conv_precision
+from .framework.precision import set_float32_matmul_precision as set_float32_matmul_precision
 from .framework.random import Generator as Generator
 from .framework.random import default_generator as default_generator
 from .framework.random import initial_seed as initial_seed

@@ -1,19 +1,26 @@
-"""``python -m trigrad ops`` prints the op table, ``python -m trigrad doctor`` what this machine has."""
+"""``python -m trigrad``: ``ops`` prints the op table, ``doctor`` what this machine has; ``tune`` and ``warm`` prepare a GPU."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import inspect
+import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__
-from .framework import catalogue, doctor
+from . import __version__, nn, ones_like, randn
+from .autograd import capture
+from .framework import catalogue, doctor, driver, tiles, tune, warm
+from .framework import compile as compiler
+from .framework.gpu import cuda_backend
 from .framework.op import OPS, Op
 from .testing import twice_differentiable
 
@@ -21,7 +28,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 for a name that is not in the table."""
+    """Run the command line; returns the exit status: 0, 1 for what cannot be done here, 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m trigrad", description=f"trigrad {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     ops = commands.add_parser("ops", help="print the op table", description="Print the op table.")
@@ -29,11 +36,36 @@ def main(arguments: list[str] | None = None) -> int:
     ops.add_argument("--all", action="store_true", help="print the rows that only serve as gradients as well")
     ops.add_argument("--markdown", action="store_true", help="print a Markdown table")
     commands.add_parser("doctor", help="say what this machine has and will use")
+    tuning = commands.add_parser("tune", help="measure how products are best cut into tiles on this GPU")
+    tuning.description = (
+        "Measure, for linear layers, which tiles are fastest on this GPU, after checking each one's results, and "
+        "keep what beats the rule in a table that trigrad reads from then on."
+    )
+    tuning.add_argument(
+        "layers", nargs="*", metavar="BATCHxINPUTSxOUTPUTS", help="layers; by default a choice of sizes"
+    )
+    tuning.add_argument("--kind", action="append", choices=tune.KINDS, help="dtype or float32 precision; repeatable")
+    tuning.add_argument("--output", metavar="FILE", help="the table; by default the one that is read on this machine")
+    warming = commands.add_parser("warm", help="compile kernels ahead, for this GPU or one that is named")
+    warming.description = (
+        "Compile every kernel that a function launches, in several processes, so that its first step finds all of them "
+        "on disk.  NAME is a function of a device that does there what is wanted (one training step), or, with --input, "
+        "a module, or something that makes one; it is then run forward and backward."
+    )
+    warming.add_argument("what", metavar="MODULE:NAME", help="or FILE.py:NAME")
+    warming.add_argument("--input", action="append", metavar="SIZExSIZEx...", help="shape of an input; repeatable")
+    warming.add_argument("--target", help="sm_80, sm_90, sm_100, gfx942 ...; by default this machine's GPU")
+    warming.add_argument("--jobs", type=int, help="processes; by default one for each core")
+    warming.add_argument("--share", help=argparse.SUPPRESS)  # the part of one such process
     options = parser.parse_args(arguments)
     if options.command == "ops":
         return _ops(options.names, options.all, options.markdown)
     if options.command == "doctor":
         return _doctor()
+    if options.command == "tune":
+        return _tune(options.layers, options.kind or list(tune.KINDS), options.output)
+    if options.command == "warm":
+        return _warm(options.what, options.input, options.target, options.jobs, options.share)
     parser.print_help()
     return 0
 
@@ -104,6 +136,89 @@ def _doctor() -> int:
         table.add_row(Text(found.name), mark, Text(found.value))
     _console().print(table)
     return 0
+
+
+def _warm(what: str, inputs: list[str] | None, target: str | None, jobs: int | None, share: str | None) -> int:
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if jobs < 1:
+            raise ValueError(f"warm: expected --jobs to be at least 1, got {jobs}")
+        target = target or warm.targets_here()
+        if target is None:
+            raise ValueError("warm: there is no GPU here: name one with --target, for example --target sm_90")
+        compiler.target(target)
+        shapes = [tuple(int(n) for n in text.split("x")) for text in inputs or ()]
+        run = warm.find(what)
+    except (ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if inputs:
+        run = _forward_and_backward(run, shapes)
+    if share is not None:
+        number, _, of = share.partition("/")
+        for count, name in warm.share(run, target, int(number), int(of)):
+            print(f"{count}\t{name}", flush=True)
+        return 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    arguments = [what, "--target", target, *(part for text in inputs or () for part in ("--input", text))]
+    done = 0
+    with Progress(*columns, console=_console()) as bar:
+        task = bar.add_task(f"kernels for {target}", total=None)
+        try:
+            for count, _ in warm.warm(arguments, jobs):
+                done += 1
+                bar.update(task, total=count, completed=done)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 1
+    print(f"{done} kernels for {target} are compiled")
+    return 0
+
+
+def _forward_and_backward(model: Any, shapes: list[tuple[int, ...]]) -> warm.Run:
+    """What a module launches in one pass on random inputs of these shapes."""
+    if not isinstance(model, nn.Module):
+        model = model()
+
+    def run(device: Any) -> None:
+        model.to(device)
+        out = model(*(randn(shape, device=device) for shape in shapes))
+        out.backward(ones_like(out))
+
+    return run
+
+
+def _tune(layers: list[str], kinds: list[str], output: str | None) -> int:
+    path = Path(output) if output else tiles.user_file()
+    try:
+        wanted = [tune.parse_layer(text) for text in layers] or list(tune.LAYERS)
+        table = tiles.read(path)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        driver.require()
+    except RuntimeError as error:
+        print(f"tune needs a GPU: {error}", file=sys.stderr)
+        return 1
+    gpu = cuda_backend(None)
+    console = _console()
+    choices, failed = [], 0
+    for product in dict.fromkeys(tune.products(wanted, [tune.KINDS[kind] for kind in dict.fromkeys(kinds)])):
+        try:
+            choice = tune.tune(product, gpu, tune.clock(capture))
+        except RuntimeError as error:
+            console.print(Text(str(error), "red"))
+            failed += 1
+            continue
+        choices.append(choice)
+        for tile, why in choice.rejected.items():
+            console.print(Text(f"{product}: {tile} is left out: {why}", "yellow"))
+        console.print(f"{product}: {choice.seconds[choice.chosen] * 1e6:.1f} us, {choice.gain:.2f}x the rule's tile")
+        tiles.write(path, tune.merged(table, gpu.name, choices))  # what is cut short keeps what it has
+    console.print(f"{len(tune.entries(choices))} of {len(choices)} products have a better tile than the rule's: {path}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -33,4 +33,5 @@ from .framework.op import Sample as Sample
 from .framework.op import register as register
 from .framework.reduction import dims_of as dims_of
 from .framework.reduction import reduce as reduce
+from .framework.repeat import repeated as repeated
 from .framework.view import viewing as viewing

@@ -122,7 +122,8 @@ class _Called:
             self.gradients = list(
                 grad(live, self.leaves, [_beside(w, o) for w, o in zip(weights, live, strict=True)], allow_unused=True)
             )
-        self.written = [t for name, t in zip(op.inputs, tensors, strict=True) if name in op.writes]
+        written = (t for name, t in zip(op.inputs, tensors, strict=True) if name in op.writes)
+        self.written = [t for t in written if isinstance(t, (Tensor, tuple))]  # a number stands for what is not there
 
     def _tensor(self, x: Any, name: str, place: Any, spread: bool) -> Any:
         if isinstance(x, tuple):

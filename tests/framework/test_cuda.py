@@ -36,7 +36,7 @@ class Machine:
         self.obtained = 0
         self.trims = 0
 
-    def obtain(self, nbytes):
+    def obtain(self, nbytes, stream=None):
         if self.held + nbytes > self.limit:
             raise MemoryError("full")
         return Memory(self, nbytes)
@@ -136,6 +136,23 @@ def test_memory_in_reference_cycles_counts_as_free():
         assert pool.allocate(MIB).nbytes == MIB
     finally:
         gc.enable()
+
+
+def test_memory_found_in_a_cycle_stays_the_pools():
+    """The collector finalizes all that a cycle alone keeps alive: a block's lease, but not the memory behind it."""
+    machine = Machine()
+    pool = allocator.Allocator("toy", machine)
+    cycle = [pool.allocate(2 * MIB)]
+    address = cycle[0].ptr
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    assert machine.held == pool.reserved == 2 * MIB
+    again = pool.allocate(2 * MIB)
+    assert again.ptr == address and machine.held == 2 * MIB
+    del again
+    pool.release()
+    assert machine.held == 0
 
 
 def test_out_of_memory_tells_what_holds_it():
@@ -628,9 +645,21 @@ def test_constants_that_compare_equal_have_plans_of_their_own(driver):
         assert loads(factor) == 1
     for factor in (1, 1.0, True, 0.0, -0.0):
         assert loads(factor) == 0
-    key: list = []
-    launching._read_constant((1, (2.0, None)), key)
-    assert key == [tuple, 2, int, 1, tuple, 2, float, (2.0).hex(), type(None), id(None)]
+    nested = [
+        (1, (2.0, None)),
+        (True, (2.0, None)),
+        (1, (2, None)),
+        (1, (0.0, None)),
+        (1, (-0.0, None)),
+        (1, (0.0, scale)),
+    ]
+    values = [{"A": value} for value in nested] + [{"A": 1, "B": 2}, {"B": 1, "A": 2}, {"A": 1, "B": True}]
+    keys = set()
+    for constants in values:
+        key: list = []
+        launching._read_constants(constants, key)
+        keys.add(tuple(key))
+    assert len(keys) == len(values)
 
 
 @pytest.mark.nodriver

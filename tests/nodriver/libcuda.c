@@ -3,12 +3,14 @@
  * Device memory is host memory and copies are real, so data that goes in comes out.  Kernels are not run: a launch
  * is checked as the real driver checks it (stream, grid, threads, shared memory) and recorded, together with the bytes
  * of every parameter.  How many parameters a kernel has, and how wide they are, is read from the cubin itself.
- * Work is done at once, inside the call that asks for it.
+ * Work is done at once, inside the call that asks for it; that of a capturing stream becomes nodes of a graph, and is done
+ * and recorded each time the graph is launched, if the addresses that it was captured with are still allocated.
  *
  * Environment, read when the driver is first called:
  *   NODRIVER_DEVICES  number of devices (2)          NODRIVER_VERSION  version it claims to have (13000)
  *   NODRIVER_MEMORY   bytes on each device (80 GiB)  NODRIVER_INIT     what cuInit returns (0)
  *   NODRIVER_POOLS    0: no stream-ordered memory
+ *   NODRIVER_GRAPHS   0: launching a graph does and records nothing, so that the host's own time can be measured
  *   NODRIVER_LOG      1: name the functions that are asked for and not here
  * The nodriver_* functions at the end read the records and make chosen calls fail; nodriver.py speaks to them.
  *
@@ -113,10 +115,16 @@ static const struct { CUresult code; const char *name, *text; } errors[] = {
     ERROR(CUDA_ERROR_INVALID_CONTEXT, "invalid device context"),
     ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"),
     ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    ERROR(CUDA_ERROR_NOT_READY, "device not ready"),
     ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
     ERROR(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
     ERROR(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "too many resources requested for launch"),
     ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
+    ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
+    ERROR(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"),
+    ERROR(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"),
+    ERROR(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, "dependency created on uncaptured work in another stream"),
+    ERROR(CUDA_ERROR_CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"),
     ERROR(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "display driver and CUDA driver do not fit together"),
 };
 
@@ -262,8 +270,30 @@ CUresult cuCtxSynchronize(void) { ENTER(); return current ? CUDA_SUCCESS : CUDA_
 
 /* ---- streams and events --------------------------------------------------------------------------------------- */
 
-struct CUstream_st { CUcontext context; unsigned flags; };
-struct CUevent_st { struct timespec time; };
+struct CUstream_st {
+    CUcontext context;
+    unsigned flags;
+    int priority;
+    CUgraph graph; /* what is being captured, or NULL */
+    int broken;    /* whether something that cannot be captured was asked for */
+};
+struct CUevent_st { struct timespec time; int captured; };
+
+static CUgraph graph_of(CUstream stream) { return (size_t)stream < 3 ? NULL : stream->graph; }
+
+/* What a call that cannot be captured returns from a capturing stream, which is of no use from then on. */
+static CUresult unfit(CUstream stream, CUresult error)
+{
+    if (!graph_of(stream)) return CUDA_SUCCESS;
+    stream->broken = 1;
+    return error;
+}
+
+#define NOT_CAPTURED(stream)                                                                                         \
+    do {                                                                                                             \
+        CUresult unfit_ = unfit(stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);                                      \
+        if (unfit_) return unfit_;                                                                                   \
+    } while (0)
 
 /* Where a stream's work runs; the three handles below 3 stand for the current context's default stream. */
 static CUcontext context_of(CUstream stream) { return (size_t)stream < 3 ? current : stream->context; }
@@ -271,19 +301,35 @@ static CUcontext context_of(CUstream stream) { return (size_t)stream < 3 ? curre
 CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority)
 {
     ENTER();
-    (void)priority;
     if (!current) return CUDA_ERROR_INVALID_CONTEXT;
     *stream = malloc(sizeof **stream);
+    (*stream)->priority = priority;
     (*stream)->context = current;
     (*stream)->flags = flags;
+    (*stream)->graph = NULL;
+    (*stream)->broken = 0;
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamDestroy_v2(CUstream stream) { ENTER(); free(stream); return CUDA_SUCCESS; }
+CUresult cuStreamDestroy_v2(CUstream stream)
+{
+    ENTER();
+    if (stream->graph) cuGraphDestroy(stream->graph);
+    free(stream);
+    return CUDA_SUCCESS;
+}
 
 CUresult cuStreamSynchronize(CUstream stream)
 {
     ENTER();
+    NOT_CAPTURED(stream);
+    return context_of(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult cuStreamQuery(CUstream stream)
+{
+    ENTER();
+    NOT_CAPTURED(stream);
     return context_of(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 
@@ -297,8 +343,7 @@ CUresult cuStreamGetFlags(CUstream stream, unsigned *flags)
 CUresult cuStreamGetPriority(CUstream stream, int *priority)
 {
     ENTER();
-    (void)stream;
-    *priority = 0;
+    *priority = (size_t)stream < 3 ? 0 : stream->priority;
     return CUDA_SUCCESS;
 }
 
@@ -312,17 +357,16 @@ CUresult cuStreamGetCtx(CUstream stream, CUcontext *context)
 CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
 {
     ENTER();
-    (void)stream;
-    (void)event;
     (void)flags;
-    return CUDA_SUCCESS;
+    return event->captured ? CUDA_SUCCESS : unfit(stream, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
 }
 
 CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
 {
     ENTER();
-    (void)stream;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    *status = !graph_of(stream)   ? CU_STREAM_CAPTURE_STATUS_NONE
+              : stream->broken ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                               : CU_STREAM_CAPTURE_STATUS_ACTIVE;
     return CUDA_SUCCESS;
 }
 
@@ -338,14 +382,24 @@ CUresult cuEventCreate(CUevent *event, unsigned flags)
 CUresult cuEventRecord(CUevent event, CUstream stream)
 {
     ENTER();
-    (void)stream;
+    event->captured = graph_of(stream) != NULL;
     clock_gettime(CLOCK_MONOTONIC, &event->time);
     return CUDA_SUCCESS;
 }
 
 CUresult cuEventDestroy_v2(CUevent event) { ENTER(); free(event); return CUDA_SUCCESS; }
-CUresult cuEventSynchronize(CUevent event) { ENTER(); (void)event; return CUDA_SUCCESS; }
-CUresult cuEventQuery(CUevent event) { ENTER(); (void)event; return CUDA_SUCCESS; }
+
+CUresult cuEventSynchronize(CUevent event)
+{
+    ENTER();
+    return event->captured ? CUDA_ERROR_CAPTURED_EVENT : CUDA_SUCCESS;
+}
+
+CUresult cuEventQuery(CUevent event)
+{
+    ENTER();
+    return event->captured ? CUDA_ERROR_CAPTURED_EVENT : CUDA_SUCCESS;
+}
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end)
 {
@@ -436,6 +490,7 @@ CUresult cuMemFree_v2(CUdeviceptr base) { ENTER(); return release((void *)base, 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *out, size_t bytes, CUmemoryPool pool, CUstream stream)
 {
     ENTER();
+    NOT_CAPTURED(stream);
     if (!context_of(stream)) return CUDA_ERROR_INVALID_CONTEXT;
     return allocate(pool->device, bytes, (void **)out);
 }
@@ -443,6 +498,7 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *out, size_t bytes, CUmemoryPool po
 CUresult cuMemFreeAsync(CUdeviceptr base, CUstream stream)
 {
     ENTER();
+    NOT_CAPTURED(stream);
     return context_of(stream) ? release((void *)base, 0) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
@@ -500,6 +556,7 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
 /* A copy by `stream` must come from a thread whose current context is the stream's, and touch that device only. */
 static CUresult copy(void *to, const void *from, size_t bytes, CUdeviceptr on_device, CUstream stream)
 {
+    NOT_CAPTURED(stream);
     if (!current) return CUDA_ERROR_INVALID_CONTEXT;
     if (context_of(stream) != current) return CUDA_ERROR_INVALID_HANDLE;
     if (holder(on_device, bytes) != current->device) return CUDA_ERROR_INVALID_VALUE;
@@ -517,6 +574,38 @@ CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream
 {
     ENTER();
     return copy(to, (const void *)from, bytes, from, stream);
+}
+
+/* From one device to another: the stream may be of either. */
+CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context, size_t bytes,
+                           CUstream stream)
+{
+    ENTER();
+    NOT_CAPTURED(stream);
+    CUcontext context = context_of(stream);
+    if (!context || !to_context || !from_context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (context != to_context && context != from_context) return CUDA_ERROR_INVALID_HANDLE;
+    if (holder(to, bytes) != to_context->device || holder(from, bytes) != from_context->device)
+        return CUDA_ERROR_INVALID_VALUE;
+    memcpy((void *)to, (const void *)from, bytes);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
+{
+    ENTER();
+    if (!current) return CUDA_ERROR_INVALID_CONTEXT;
+    *total = memory_of_device();
+    *free_bytes = *total - used[current->device];
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceCanAccessPeer(int *yes, CUdevice device, CUdevice peer)
+{
+    ENTER();
+    if (!is_device(device) || !is_device(peer)) return CUDA_ERROR_INVALID_DEVICE;
+    *yes = device != peer;
+    return CUDA_SUCCESS;
 }
 
 /* ---- kernels -------------------------------------------------------------------------------------------------- */
@@ -663,10 +752,58 @@ struct launch { /* nodriver.py reads this structure */
     unsigned short offset[MAX_PARAMETERS], size[MAX_PARAMETERS];
     unsigned char bytes[PARAMETER_BYTES];
     unsigned long long stream;
+    unsigned long long graph; /* that it is a node of, or 0 */
 };
 
 static struct launch launches[KEPT_LAUNCHES]; /* the latest ones, in a ring */
 static unsigned long long launched;
+
+static void record(const struct launch *launch)
+{
+    pthread_mutex_lock(&lock);
+    launches[launched++ % KEPT_LAUNCHES] = *launch;
+    pthread_mutex_unlock(&lock);
+}
+
+/* A node of a graph: a launch, or a copy within a device. */
+struct node {
+    struct node *next;
+    struct launch launch;
+    unsigned char points[MAX_PARAMETERS]; /* whether a parameter was an address of device memory when it was captured */
+    CUdeviceptr to, from;
+    size_t bytes; /* of a copy; 0: a launch */
+};
+
+struct CUgraph_st { struct node *first, **last; int users; };
+struct CUgraphExec_st { CUgraph graph; CUcontext context; };
+static int graphs; /* graphs and executable graphs that have not been destroyed */
+
+static struct node *append(CUgraph graph)
+{
+    struct node *node = calloc(1, sizeof *node);
+    *graph->last = node;
+    graph->last = &node->next;
+    return node;
+}
+
+static void drop(CUgraph graph)
+{
+    if (--graph->users) return;
+    while (graph->first) {
+        struct node *next = graph->first->next;
+        free(graph->first);
+        graph->first = next;
+    }
+    free(graph);
+}
+
+static CUdeviceptr address(const struct launch *launch, unsigned parameter)
+{
+    CUdeviceptr value = 0;
+    if (launch->size[parameter] == 8 && launch->offset[parameter] + 8 <= PARAMETER_BYTES)
+        memcpy(&value, launch->bytes + launch->offset[parameter], 8);
+    return value;
+}
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra)
 {
@@ -680,22 +817,25 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     if (config->gridDimX > 2147483647u || config->gridDimY > 65535 || config->gridDimZ > 65535)
         return CUDA_ERROR_INVALID_VALUE;
     if (config->sharedMemBytes > (unsigned)kernel->shared[context->device]) return CUDA_ERROR_INVALID_VALUE;
-    pthread_mutex_lock(&lock);
-    struct launch *record = &launches[launched++ % KEPT_LAUNCHES];
-    memcpy(record->name, kernel->name, sizeof record->name);
-    record->grid[0] = config->gridDimX, record->grid[1] = config->gridDimY, record->grid[2] = config->gridDimZ;
-    record->block[0] = config->blockDimX, record->block[1] = config->blockDimY, record->block[2] = config->blockDimZ;
-    record->shared = config->sharedMemBytes;
-    record->device = context->device;
-    record->stream = (unsigned long long)config->hStream;
-    record->parameters = kernel->parameters;
+    struct launch made = {.shared = config->sharedMemBytes, .device = context->device, .parameters = kernel->parameters};
+    memcpy(made.name, kernel->name, sizeof made.name);
+    made.grid[0] = config->gridDimX, made.grid[1] = config->gridDimY, made.grid[2] = config->gridDimZ;
+    made.block[0] = config->blockDimX, made.block[1] = config->blockDimY, made.block[2] = config->blockDimZ;
+    made.stream = (unsigned long long)config->hStream;
     for (unsigned i = 0; i < kernel->parameters; i++) {
-        record->offset[i] = kernel->offset[i];
-        record->size[i] = kernel->size[i];
+        made.offset[i] = kernel->offset[i];
+        made.size[i] = kernel->size[i];
         if (kernel->offset[i] + kernel->size[i] <= PARAMETER_BYTES)
-            memcpy(record->bytes + kernel->offset[i], parameters[i], kernel->size[i]);
+            memcpy(made.bytes + kernel->offset[i], parameters[i], kernel->size[i]);
     }
-    pthread_mutex_unlock(&lock);
+    CUgraph graph = graph_of(config->hStream);
+    if (!graph) {
+        record(&made);
+        return CUDA_SUCCESS;
+    }
+    struct node *node = append(graph);
+    node->launch = made;
+    for (unsigned i = 0; i < made.parameters; i++) node->points[i] = holder(address(&made, i), 1) >= 0;
     return CUDA_SUCCESS;
 }
 
@@ -704,6 +844,107 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 {
     CUlaunchConfig config = {gx, gy, gz, bx, by, bz, shared, stream, NULL, 0};
     return cuLaunchKernelEx(&config, function, parameters, extra);
+}
+
+/* ---- graphs --------------------------------------------------------------------------------------------------- */
+
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)
+{
+    ENTER();
+    CUcontext context = context_of(stream);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!bytes || holder(to, bytes) != context->device || holder(from, bytes) != context->device)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (graph_of(stream)) {
+        struct node *node = append(stream->graph);
+        node->to = to, node->from = from, node->bytes = bytes;
+    } else {
+        memmove((void *)to, (const void *)from, bytes);
+    }
+    return CUDA_SUCCESS;
+}
+
+/* Relaxed captures only, which forbid the thread nothing but what concerns the capturing stream itself. */
+CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
+{
+    ENTER();
+    if ((size_t)stream < 3) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (mode != CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_NOT_SUPPORTED;
+    NOT_CAPTURED(stream);
+    stream->graph = calloc(1, sizeof *stream->graph);
+    stream->graph->last = &stream->graph->first;
+    stream->graph->users = 1;
+    stream->broken = 0;
+    __atomic_add_fetch(&graphs, 1, __ATOMIC_SEQ_CST);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphDestroy(CUgraph graph)
+{
+    ENTER();
+    __atomic_sub_fetch(&graphs, 1, __ATOMIC_SEQ_CST);
+    drop(graph);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
+{
+    ENTER();
+    if (!graph_of(stream)) return CUDA_ERROR_INVALID_VALUE;
+    *graph = stream->graph;
+    stream->graph = NULL;
+    if (!stream->broken) return CUDA_SUCCESS;
+    cuGraphDestroy(*graph);
+    *graph = NULL;
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph, unsigned long long flags)
+{
+    ENTER();
+    if (flags || !current) return CUDA_ERROR_INVALID_VALUE;
+    *out = malloc(sizeof **out);
+    **out = (struct CUgraphExec_st){graph, current};
+    graph->users++;
+    __atomic_add_fetch(&graphs, 1, __ATOMIC_SEQ_CST);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec executable)
+{
+    ENTER();
+    __atomic_sub_fetch(&graphs, 1, __ATOMIC_SEQ_CST);
+    drop(executable->graph);
+    free(executable);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream)
+{
+    ENTER();
+    NOT_CAPTURED(stream);
+    if (context_of(stream) != executable->context) return CUDA_ERROR_INVALID_CONTEXT;
+    static int idle = -1;
+    if (idle < 0) idle = setting("NODRIVER_GRAPHS", 1) == 0;
+    if (idle) return CUDA_SUCCESS;
+    for (struct node *node = executable->graph->first; node; node = node->next) {
+        if (node->bytes) {
+            if (holder(node->to, node->bytes) < 0 || holder(node->from, node->bytes) < 0)
+                return CUDA_ERROR_ILLEGAL_ADDRESS;
+            memmove((void *)node->to, (const void *)node->from, node->bytes);
+            continue;
+        }
+        for (unsigned i = 0; i < node->launch.parameters; i++) {
+            if (!node->points[i] || holder(address(&node->launch, i), 1) >= 0) continue;
+            if (setting("NODRIVER_LOG", 0))
+                fprintf(stderr, "nodriver: parameter %u of %s in a graph is no longer allocated\n", i, node->launch.name);
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        }
+        node->launch.stream = (unsigned long long)stream;
+        node->launch.graph = (unsigned long long)executable;
+        record(&node->launch);
+    }
+    return CUDA_SUCCESS;
 }
 
 /* ---- looking functions up ------------------------------------------------------------------------------------- */
@@ -723,8 +964,10 @@ static const struct { const char *name; int since; void *function; } table[] = {
     SAME(cuCtxGetCurrent), SAME(cuCtxSetCurrent), SAME(cuCtxGetDevice), SAME(cuCtxGetStreamPriorityRange),
     SAME(cuCtxSynchronize),
     SAME(cuStreamCreateWithPriority), {"cuStreamDestroy", 4000, (void *)cuStreamDestroy_v2}, SAME(cuStreamSynchronize),
-    SAME(cuStreamGetFlags), SAME(cuStreamGetPriority), SAME(cuStreamGetCtx), SAME(cuStreamWaitEvent),
-    SAME(cuStreamIsCapturing),
+    SAME(cuStreamGetFlags), SAME(cuStreamGetPriority), SAME(cuStreamGetCtx), SAME(cuStreamWaitEvent), SAME(cuStreamQuery),
+    SAME(cuStreamIsCapturing), {"cuStreamBeginCapture", 10010, (void *)cuStreamBeginCapture_v2}, SAME(cuStreamEndCapture),
+    {"cuGraphInstantiate", 12000, (void *)cuGraphInstantiateWithFlags}, SAME(cuGraphInstantiateWithFlags), SAME(cuGraphLaunch),
+    SAME(cuGraphDestroy), SAME(cuGraphExecDestroy), {"cuMemcpyDtoDAsync", 3020, (void *)cuMemcpyDtoDAsync_v2},
     SAME(cuEventCreate), SAME(cuEventRecord), {"cuEventDestroy", 4000, (void *)cuEventDestroy_v2}, SAME(cuEventSynchronize),
     SAME(cuEventQuery), {"cuEventElapsedTime", 12080, (void *)cuEventElapsedTime_v2}, SAME(cuEventElapsedTime),
     {"cuMemAlloc", 3020, (void *)cuMemAlloc_v2}, {"cuMemFree", 3020, (void *)cuMemFree_v2},
@@ -732,6 +975,7 @@ static const struct { const char *name; int since; void *function; } table[] = {
     SAME(cuMemAllocFromPoolAsync), SAME(cuMemFreeAsync), SAME(cuDeviceGetDefaultMemPool), SAME(cuDeviceGetMemPool),
     SAME(cuMemPoolTrimTo), SAME(cuMemPoolSetAttribute), SAME(cuMemPoolGetAttribute),
     {"cuMemcpyHtoDAsync", 3020, (void *)cuMemcpyHtoDAsync_v2}, {"cuMemcpyDtoHAsync", 3020, (void *)cuMemcpyDtoHAsync_v2},
+    SAME(cuMemcpyPeerAsync), {"cuMemGetInfo", 3020, (void *)cuMemGetInfo_v2}, SAME(cuDeviceCanAccessPeer),
     {"cuLibraryLoadData", 12000, (void *)cuLibraryLoadData}, {"cuLibraryUnload", 12000, (void *)cuLibraryUnload},
     {"cuLibraryGetKernel", 12000, (void *)cuLibraryGetKernel}, {"cuKernelGetFunction", 12000, (void *)cuKernelGetFunction},
     {"cuKernelGetAttribute", 12000, (void *)cuKernelGetAttribute}, {"cuKernelSetAttribute", 12000, (void *)cuKernelSetAttribute},
@@ -775,6 +1019,15 @@ const struct launch *nodriver_launch(unsigned long long number)
 {
     return number < launched && launched - number <= KEPT_LAUNCHES ? &launches[number % KEPT_LAUNCHES] : NULL;
 }
+
+/* The device whose context is current in this thread, or -1. */
+int nodriver_context(void) { return current ? current->device : -1; }
+
+/* Whether there is device memory at an address. */
+int nodriver_holds(unsigned long long address) { return holder(address, 1) >= 0; }
+
+/* Graphs and executable graphs that have not been destroyed. */
+int nodriver_graphs(void) { return graphs; }
 
 /* How often a function was called, faults included. */
 unsigned long long nodriver_calls(const char *name)

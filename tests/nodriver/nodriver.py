@@ -72,12 +72,16 @@ class _Launch(ctypes.Structure):
         ("size", ctypes.c_ushort * 512),
         ("bytes", ctypes.c_ubyte * 4096),
         ("stream", ctypes.c_ulonglong),
+        ("graph", ctypes.c_ulonglong),
     ]
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch as it reached the driver; ``parameters`` are the bytes of each, at the width the kernel declares."""
+    """One launch as it reached the driver; ``parameters`` are the bytes of each, at the width the kernel declares.
+
+    ``graph`` is the handle of the graph that it is a node of, or 0.
+    """
 
     name: str
     grid: tuple[int, ...]
@@ -86,6 +90,7 @@ class Launch:
     device: int
     stream: int
     parameters: tuple[bytes, ...]
+    graph: int = 0
 
     def values(self, formats: str) -> tuple[float, ...]:
         """The parameters read by the letters of ``struct``, one letter each."""
@@ -103,6 +108,7 @@ class Driver:
         self._library.nodriver_launch.argtypes = [ctypes.c_ulonglong]
         self._library.nodriver_calls.restype = ctypes.c_ulonglong
         self._library.nodriver_allocated.restype = ctypes.c_ulonglong
+        self._library.nodriver_holds.argtypes = [ctypes.c_ulonglong]
         self._library.nodriver_fail.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_longlong]
 
     def launches(self) -> int:
@@ -126,11 +132,24 @@ class Driver:
             record.device,
             record.stream,
             parameters,
+            record.graph,
         )
+
+    def holds(self, address: int) -> bool:
+        """Whether there is device memory at an address."""
+        return bool(self._library.nodriver_holds(address))
+
+    def graphs(self) -> int:
+        """Graphs and executable graphs that have not been destroyed."""
+        return int(self._library.nodriver_graphs())
 
     def calls(self, name: str) -> int:
         """How often a driver function was called; ``name`` without version suffix."""
         return int(self._library.nodriver_calls(name.encode()))
+
+    def context(self) -> int:
+        """The device whose context is current in this thread; -1 for none."""
+        return int(self._library.nodriver_context())
 
     def fail(self, name: str, error: int, skip: int = 0) -> None:
         """Let a driver function succeed ``skip`` more times, then fail once with an error number."""

@@ -30,3 +30,4 @@ from ..layers.shape import Flatten as Flatten
 from ..layers.shape import Unflatten as Unflatten
 from . import functional as functional
 from . import init as init
+from . import utils as utils

@@ -15,5 +15,6 @@ from ..data import TensorDataset as TensorDataset
 from ..data import WeightedRandomSampler as WeightedRandomSampler
 from ..data import default_collate as default_collate
 from ..data import default_convert as default_convert
+from ..data import prefetch as prefetch
 from ..data import random_split as random_split
 from ..data import transforms as transforms
