@@ -23,6 +23,7 @@ from typing import Any, Self, TypeVar
 
 from ..framework import device as devices
 from ..framework import dtypes
+from ..framework.capture import recording
 from ..framework.op import OPS, Op
 from .mode import mode
 from .tensor import Tensor, apply
@@ -88,7 +89,7 @@ def _as(x: Any, rule: str, casting: Mapping[str, dtypes.dtype]) -> Any:
 
 def _kept(leaf: Tensor, target: dtypes.dtype, cache: dict[Any, Any]) -> Tensor:
     """The leaf in another dtype: made at first need, and again where the leaf has been changed since."""
-    key = (id(leaf), target, mode.recording)
+    key = (id(leaf), target, mode.recording, recording())  # a graph casts for itself, at every run
     version = leaf.storage.version
     found = cache.get(key)
     if found is not None and found[1] is leaf.array and found[2] == version:

@@ -33,7 +33,7 @@ def _outputs(func: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
 
 def _moved(func: Callable[..., Any], inputs: Sequence[Any], place: int, step: np.ndarray) -> list[np.ndarray]:
     moved = list(inputs)
-    moved[place] = _with(inputs[place], inputs[place].host() + step)
+    moved[place] = _with(inputs[place], np.asarray(inputs[place].host() + step))
     with no_grad():
         return [o.host() for o in _outputs(func, moved)]
 
@@ -46,12 +46,14 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
     fast_mode: bool = False,
 ) -> bool:
     """Whether the gradients of ``func(*inputs)`` agree with central differences of step ``eps``.
 
     Every floating tensor of ``inputs`` that requires a gradient is checked; float64 is expected, since the
     differences of anything narrower are noise.  Each pair is compared as ``|a - n| <= atol + rtol * |n|``.
+    Gradients computed twice may differ by ``nondet_tol``.
     Raises RuntimeError with both values where they differ (or returns False with ``raise_exception=False``),
     and ValueError where no input requires a gradient.
     """
@@ -69,6 +71,14 @@ def gradcheck(
             continue
         for i in checked:
             x = arguments[i]
+            apart = _apart(output, x, rng)
+            if apart > nondet_tol:
+                if not raise_exception:
+                    return False
+                raise RuntimeError(
+                    f"gradcheck: output {number} with respect to input {i}: the gradient computed twice differs by "
+                    f"{apart:.6g}, more than nondet_tol={nondet_tol:g}"
+                )
             if fast_mode:
                 weight, direction = rng.normal(size=output.shape), rng.normal(size=x.shape)
                 (g,) = grad(output, x, _with(output, np.asarray(weight)), retain_graph=True, materialize_grads=True)
@@ -88,6 +98,14 @@ def gradcheck(
                     + (" (along a random direction)" if fast_mode else f" (element {worst} of the Jacobian)")
                 )
     return True
+
+
+def _apart(output: Tensor, x: Tensor, rng: np.random.Generator) -> float:
+    """By how much the gradient, computed twice, differs."""
+    weight = _with(output, np.asarray(rng.normal(size=output.shape)))
+    once, again = (grad(output, x, weight, retain_graph=True, materialize_grads=True)[0] for _ in range(2))
+    assert once is not None and again is not None
+    return float(np.max(np.abs(once.host() - again.host()), initial=0.0))
 
 
 def _jacobians(
@@ -114,21 +132,26 @@ def _jacobians(
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
+    grad_outputs: Tensor | Sequence[Tensor] | None = None,
     *,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
     fast_mode: bool = False,
 ) -> bool:
-    """gradcheck of the gradients themselves: second derivatives, for random gradients of the outputs.
+    """gradcheck of the gradients themselves: second derivatives, for random gradients of the outputs or ``grad_outputs``.
 
     Raises as ``gradcheck``, and RuntimeError naming the row where a gradient is not itself differentiable.
     """
     arguments = _as_tuple(inputs)
     checked = [i for i, t in enumerate(arguments) if isinstance(t, Tensor) and t.requires_grad]
     rng = np.random.default_rng(1)
-    weights = [_with(o, np.asarray(rng.normal(size=o.shape))).requires_grad_() for o in _outputs(func, arguments)]
+    if grad_outputs is None:
+        weights = [_with(o, np.asarray(rng.normal(size=o.shape))).requires_grad_() for o in _outputs(func, arguments)]
+    else:
+        weights = [w.detach().requires_grad_() for w in _as_tuple(grad_outputs)]
 
     def first(*everything: Any) -> tuple[Tensor | None, ...]:
         given, ws = everything[: len(arguments)], everything[len(arguments) :]
@@ -156,5 +179,6 @@ def gradgradcheck(
         atol=atol,
         rtol=rtol,
         raise_exception=raise_exception,
+        nondet_tol=nondet_tol,
         fast_mode=fast_mode,
     )

@@ -22,7 +22,8 @@ from ..framework.fill import full, zeros_like
 from ..framework.op import OPS, VARIADIC
 from ..framework.strides import packed
 from .mode import enable_grad, mode
-from .tensor import _F32, _F64, Node, Output, Own, Tensor, apply, linked, wrap
+from .tensor import _F32, _F64, AFTERWARDS, Node, Output, Own, Tensor, apply, linked, wrap
+from .watch import Dropped, Packed
 
 
 def _run_raw(row: Any, arguments: Sequence[Any], settings: Any) -> Any:
@@ -99,6 +100,18 @@ class _Walk:
         self.needed = needed
         self.useful = needed | _nodes(self.targets)
 
+    def is_flat(self, edge: Any) -> bool:
+        """Whether the outputs depend on ``edge``, but by way of inputs whose derivative is zero."""
+        stack = [n.edges[place] for n in self.needed or () if not n.custom for place in n.plan.flat]
+        seen: set[Any] = set()
+        while stack:
+            found = stack.pop()
+            if found is not None and found not in seen:
+                seen.add(found)
+                if not isinstance(found, Tensor):
+                    stack.extend(_flat(_node_of(found).edges))
+        return edge in seen
+
     def wants(self, edge: Any) -> bool:
         if edge is None:
             return False
@@ -127,6 +140,8 @@ class _Walk:
 
     def visit(self, node: Node, gradients: Sequence[Any]) -> None:
         plan = node.plan
+        if type(node.kept) is Dropped:
+            node.kept.restore(node)
         if node.custom:
             results = node.run(gradients, self.create_graph)  # type: ignore[attr-defined]
             for edge, result in zip(node.edges, results, strict=True):
@@ -182,7 +197,7 @@ class _Walk:
             return tuple(self.unpack(node, s) for s in saved)
         array, edge, storage, version = saved
         if storage is None:
-            return array
+            return self.opened(node, array, edge) if type(array) is Packed else array
         if storage.version != version:
             raise RuntimeError(
                 f"backward: a tensor that {node.op.name} needs for its gradient was changed in place: "
@@ -193,6 +208,15 @@ class _Walk:
         if type(edge) is Own:
             edge = node if node.like is None else Output(node, edge.index)
         return linked(array, edge, storage)
+
+    def opened(self, node: Node, packed: Packed, edge: Any) -> Any:
+        """What a hook made of a kept array, as it was."""
+        array = packed.open().array
+        if not self.create_graph:
+            return array
+        if type(edge) is Own:
+            edge = node if node.like is None else Output(node, edge.index)
+        return linked(array, edge)
 
     def zeros(self, like: Any) -> Any:
         shape, dtype, backend = like
@@ -245,8 +269,9 @@ class _Walk:
     def take(self) -> tuple[Tensor, Any]:
         """A leaf and what has arrived there, handed over for good: no reference to the gradient stays behind."""
         leaf, gradient = self.arriving.popitem()
-        for _, hook in tuple(leaf.hooks or ()):
-            gradient = self.hooked(hook, gradient)
+        for index, hook in tuple(leaf.hooks or ()):
+            if index != AFTERWARDS:
+                gradient = self.hooked(hook, gradient)
         return leaf, gradient
 
 
@@ -293,8 +318,12 @@ def _start(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create
     return started
 
 
+walks: Any = None  # what makes another walk of the usual one, while anomalies are looked for: see anomaly.py
+
+
 def _walk(started: list[Any], create_graph: bool, retain_graph: bool | None, targets: Iterable[Any]) -> _Walk:
-    walk = _Walk(create_graph, create_graph if retain_graph is None else retain_graph, targets)
+    kind: Any = _Walk if walks is None else walks(_Walk)
+    walk = kind(create_graph, create_graph if retain_graph is None else retain_graph, targets)
     if walk.targets:
         walk.restrict(edge for edge, _ in started)
     while started:
@@ -329,10 +358,13 @@ def backward(
     walk = _walk(started, create_graph, retain_graph, [t.edge for t in wanted])
     asked = {id(t) for t in wanted}
     together: list[tuple[Tensor, Any]] = []
+    hooked: list[Tensor] = []
     while walk.arriving:
         leaf, g = walk.take()
         if inputs is None or id(leaf) in asked:
             _accumulate(leaf, g, together)
+            if leaf.hooks:
+                hooked.append(leaf)
         del g
     for t in wanted:
         if t.source is not None and t.source in walk.captured:
@@ -341,6 +373,10 @@ def backward(
         _run_raw(OPS["accumulate"], (tuple(held.array for held, _ in together), tuple(g for _, g in together)), {})
         for held, _ in together:
             held.storage.version += 1
+    for leaf in hooked:
+        for index, hook in tuple(leaf.hooks or ()):
+            if index == AFTERWARDS:
+                hook(leaf)
 
 
 def grad(
@@ -373,7 +409,9 @@ def grad(
     results: list[Tensor | None] = []
     for i, t in enumerate(asked):
         value = found.get(t.edge)
-        if value is None:
+        if value is None and walk.is_flat(t.edge):
+            results.append(wrap(zeros_like(t.array)))
+        elif value is None:
             if not allow_unused and not materialize_grads:
                 raise RuntimeError(f"grad: the outputs do not depend on input {i}; allow_unused=True gives None for it")
             results.append(wrap(zeros_like(t.array)) if materialize_grads else None)

@@ -5,12 +5,14 @@ For gradients that are easier to state by hand than to put together from rows; a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from ..framework.op import Kernel, Op, Plan
 from .mode import enable_grad, mode, no_grad
 from .tensor import _FLOATING, _OWN, Node, Output, Own, Tensor, linked, wrap
+from .watch import gate
 
 _ROW = Op("function", Kernel(numpy=lambda: None, triton=lambda: None))
 _PLAN = Plan(_ROW, 0)
@@ -23,6 +25,7 @@ class Context:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
         self._non_differentiable: tuple[Tensor, ...] = ()
+        self._dirty: tuple[Tensor, ...] = ()
         self._materialize = True
         self._node: Any = None
 
@@ -41,6 +44,10 @@ class Context:
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say that these outputs have no gradient."""
         self._non_differentiable = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Say that forward changed these inputs in place; each of them must be among its outputs."""
+        self._dirty = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether backward gets zeros (the default) or None for outputs that nothing depends on."""
@@ -100,7 +107,9 @@ class FunctionNode(Node):
                 out.append(None)
                 continue
             array, edge, storage, version = saved
-            if storage.version != version:
+            if storage is None:  # what a hook made of it
+                array = array.open().array
+            elif storage.version != version:
                 raise RuntimeError(
                     f"{self.function.__name__}: a saved tensor was changed in place: "
                     f"it was at version {version}, now it is at version {storage.version}"
@@ -151,7 +160,10 @@ class Function:
             if not isinstance(o, Tensor):
                 raise TypeError(f"{cls.__name__}.forward: expected to return tensors, got {type(o).__name__}")
         inputs = [a for a in args if isinstance(a, Tensor)]
-        fresh = tuple(_own(o) if any(o is i for i in inputs) else o for o in outs)
+        dirty = {id(t) for t in context._dirty}
+        fresh = tuple(_own(o) if id(o) not in dirty and any(o is i for i in inputs) else o for o in outs)
+        if dirty:
+            cls._check_dirty(context._dirty, outs, any(needs) and mode.recording)
         if not (any(needs) and mode.recording):
             context._node = _Saved(cls, context)
             return fresh if several else fresh[0]
@@ -170,9 +182,56 @@ class Function:
         for i, (o, made) in enumerate(zip(outs, fresh, strict=True)):
             if id(o) not in silent and made.array.dtype in _FLOATING:
                 made.source, made.wants_grad = (Output(node, i) if len(fresh) > 1 else node), True
+            if id(made) in dirty:
+                made.storage.rewrites += 1
         node.saved = [_save(t, outs, fresh) for t in context._saved]
+        if gate.packing is not None:
+            node.saved = gate.packing(node.saved)
         context._saved = ()
         return fresh if several else fresh[0]
+
+    @classmethod
+    def _check_dirty(cls, dirty: tuple[Tensor, ...], outs: Sequence[Any], recorded: bool) -> None:
+        for t in dirty:
+            if not any(t is o for o in outs):
+                raise RuntimeError(f"{cls.__name__}.forward: what mark_dirty names must be among the outputs")
+            if recorded and t.source is None and t.wants_grad:
+                raise RuntimeError(f"{cls.__name__}.forward: changed a leaf that requires a gradient in place")
+            if recorded and t.origin is not None:
+                raise RuntimeError(f"{cls.__name__}.forward: changed a view in place; clone() it first")
+
+
+class _Refusal(Function):
+    """Passes a gradient on, and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, result: Tensor, *dependencies: Tensor) -> Tensor:
+        ctx.name = name
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(f"{ctx.name}: it is marked with once_differentiable, and was to be differentiated twice")
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator for a Function's ``backward`` that has no gradient itself; asking for one is a RuntimeError."""
+
+    @wraps(function)
+    def backward(ctx: Any, *grads: Any) -> Any:
+        with no_grad():
+            results = function(ctx, *grads)
+        wanting = [g for g in grads if isinstance(g, Tensor) and g.wants_grad]
+        if not mode.recording or not wanting:
+            return results
+        name = function.__qualname__
+        refused = tuple(
+            _Refusal.apply(name, r, *wanting) if isinstance(r, Tensor) else r
+            for r in (results if isinstance(results, tuple) else (results,))
+        )
+        return refused if isinstance(results, tuple) else refused[0]
+
+    return backward
 
 
 class _Saved:

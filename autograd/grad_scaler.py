@@ -10,13 +10,14 @@ Source: Micikevicius et al. (2018), "Mixed precision training", section 3.2.  Na
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..framework import device as devices
 from ..framework import dtypes
+from ..framework.capture import recording
 from ..framework.fill import full
 from ..framework.op import OPS
 from .mode import no_grad
@@ -185,6 +186,9 @@ class GradScaler:
         held = self._optimizers.get(id(optimizer))
         if held is None:
             held = self._optimizers[id(optimizer)] = _Optimizer(optimizer)
+        noted = recording()
+        if noted is not None:  # a captured step that is refused has not happened
+            noted.undo(held.back_to(held.stage, dict(held.found)))
         return held
 
     @no_grad()
@@ -297,6 +301,14 @@ class _Optimizer:
         self.optimizer = optimizer  # kept, so that its id stays its own
         self.stage = _READY
         self.found: dict[Any, Tensor] = {}
+
+    def back_to(self, stage: Any, found: dict[Any, Tensor]) -> Callable[[], None]:
+        """A function that makes it what it was."""
+
+        def undo() -> None:
+            self.stage, self.found = stage, found
+
+        return undo
 
 
 def _number(value: float, dtype: np.dtype, beside: Tensor) -> Tensor:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -41,6 +42,18 @@ def method_beside(row: str, name: str) -> Callable[..., Any]:
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return OPS[row].function.__globals__[name](self, *args, **kwargs)  # type: ignore[union-attr]
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"``{name}(self, ...)``; see ``trigrad.{name}``."
+    return call
+
+
+def method_in(file: str, name: str) -> Callable[..., Any]:
+    """The public function ``name`` of ``kernels/<file>.py``, which needs no row there, as a method."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        rooms = __name__.rpartition(".autograd.")[0]
+        return getattr(sys.modules[f"{rooms}.kernels.{file}"], name)(self, *args, **kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"``{name}(self, ...)``; see ``trigrad.{name}``."
@@ -84,6 +97,26 @@ def _scaled(name: str) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = f"{name}_"
     call.__doc__ = f"``{name}`` in place, of ``alpha * other``; returns the tensor."
     return call
+
+
+def _divided(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """``div`` in place; returns the tensor."""
+    rows = {None: "div", "floor": "div_floor", "trunc": "div_trunc"}
+    if rounding_mode not in rows:
+        raise RuntimeError(f"div_: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}")
+    return self._into(OPS[rows[rounding_mode]], other)
+
+
+def _clamped(self: Any, min: Any = None, max: Any = None) -> Any:
+    """``clamp`` in place; returns the tensor."""
+    if min is None and max is None:
+        raise RuntimeError("clamp_: expected at least one of min and max, got neither")
+    if isinstance(min, Methods) or isinstance(max, Methods):
+        for row, bound in (("clamp_min", min), ("clamp_max", max)):
+            if bound is not None:
+                self._into(OPS[row], bound)
+        return self
+    return self._into(OPS["clamp"], min=min, max=max)
 
 
 def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
@@ -136,6 +169,9 @@ class Methods:
     __itruediv__ = in_place("div")
     __ifloordiv__ = in_place("div_floor")
     __ipow__ = in_place("pow")
+    __mod__ = _operator("remainder")
+    __rmod__ = _operator("remainder", reflected=True)
+    __imod__ = in_place("remainder")
     __neg__ = method("neg")
     __abs__ = method("abs")
     add = method("add")
@@ -158,10 +194,33 @@ class Methods:
     sign = method("sign")
     maximum = method("maximum")
     minimum = method("minimum")
+    divide = method("div")
+    true_divide = method_beside("div", "true_divide")
+    multiply = method("mul")
+    subtract = method("sub")
+    clip = method("clamp")
+    remainder = method("remainder")
+    fmod = method("fmod")
+    fmax = method("fmax")
+    fmin = method("fmin")
+    atan2 = method("atan2")
+    arctan2 = method("atan2")
+    hypot = method("hypot")
+    copysign = method("copysign")
+    logaddexp = method("logaddexp")
+    logaddexp2 = method("logaddexp2")
+    xlogy = method("xlogy")
+    heaviside = method("heaviside")
+    lerp = method("lerp")
+    addcmul = method("addcmul")
+    addcdiv = method("addcdiv")
+    masked_fill = method("masked_fill")
+    nan_to_num = method("nan_to_num")
+    nan_to_num_ = method_in("nan_to_num", "nan_to_num_")
     add_ = _scaled("add")
     sub_ = in_place("sub")
     mul_ = in_place("mul")
-    div_ = in_place("div")
+    div_ = _divided
     pow_ = in_place("pow")
     neg_ = in_place("neg")
     abs_ = in_place("abs")
@@ -171,7 +230,114 @@ class Methods:
     tanh_ = in_place("tanh")
     sigmoid_ = in_place("sigmoid")
     relu_ = in_place("relu")
-    clamp_ = in_place("clamp")
+    clip_ = _clamped
+    divide_ = _divided
+    true_divide_ = in_place("div")
+    multiply_ = in_place("mul")
+    subtract_ = in_place("sub")
+    floor_divide_ = in_place("div_floor")
+    remainder_ = in_place("remainder")
+    fmod_ = in_place("fmod")
+    atan2_ = in_place("atan2")
+    arctan2_ = in_place("atan2")
+    hypot_ = in_place("hypot")
+    copysign_ = in_place("copysign")
+    xlogy_ = in_place("xlogy")
+    heaviside_ = in_place("heaviside")
+    lerp_ = in_place("lerp")
+    addcmul_ = in_place("addcmul")
+    addcdiv_ = in_place("addcdiv")
+    masked_fill_ = method_beside("masked_fill", "masked_fill_")
+    clamp_ = _clamped
+
+    # functions of one number
+    sin = method("sin")
+    cos = method("cos")
+    tan = method("tan")
+    asin = method("asin")
+    acos = method("acos")
+    atan = method("atan")
+    sinh = method("sinh")
+    cosh = method("cosh")
+    asinh = method("asinh")
+    acosh = method("acosh")
+    atanh = method("atanh")
+    log2 = method("log2")
+    log10 = method("log10")
+    log1p = method("log1p")
+    exp2 = method("exp2")
+    expm1 = method("expm1")
+    floor = method("floor")
+    ceil = method("ceil")
+    trunc = method("trunc")
+    round = method("round")
+    frac = method("frac")
+    reciprocal = method("reciprocal")
+    rsqrt = method("rsqrt")
+    erf = method("erf")
+    erfc = method("erfc")
+    erfinv = method("erfinv")
+    logit = method("logit")
+    sinc = method("sinc")
+    signbit = method("signbit")
+    prelu = method("prelu")
+    hardshrink = method("hardshrink")
+    arcsin = method("asin")
+    arccos = method("acos")
+    arctan = method("atan")
+    arcsinh = method("asinh")
+    arccosh = method("acosh")
+    arctanh = method("atanh")
+    fix = method("trunc")
+    sgn = method("sign")
+    negative = method("neg")
+    absolute = method("abs")
+    square = method_beside("reciprocal", "square")
+    square_ = method_beside("reciprocal", "square_")
+    deg2rad = method_beside("sin", "deg2rad")
+    deg2rad_ = method_beside("sin", "deg2rad_")
+    rad2deg = method_beside("sin", "rad2deg")
+    rad2deg_ = method_beside("sin", "rad2deg_")
+    positive = method_beside("sign", "positive")
+    round_ = method_beside("round", "round_")
+    logit_ = method_beside("logit", "logit_")
+    sin_ = in_place("sin")
+    cos_ = in_place("cos")
+    tan_ = in_place("tan")
+    asin_ = in_place("asin")
+    acos_ = in_place("acos")
+    atan_ = in_place("atan")
+    sinh_ = in_place("sinh")
+    cosh_ = in_place("cosh")
+    asinh_ = in_place("asinh")
+    acosh_ = in_place("acosh")
+    atanh_ = in_place("atanh")
+    log2_ = in_place("log2")
+    log10_ = in_place("log10")
+    log1p_ = in_place("log1p")
+    exp2_ = in_place("exp2")
+    expm1_ = in_place("expm1")
+    floor_ = in_place("floor")
+    ceil_ = in_place("ceil")
+    trunc_ = in_place("trunc")
+    frac_ = in_place("frac")
+    reciprocal_ = in_place("reciprocal")
+    rsqrt_ = in_place("rsqrt")
+    erf_ = in_place("erf")
+    erfc_ = in_place("erfc")
+    erfinv_ = in_place("erfinv")
+    sinc_ = in_place("sinc")
+    sign_ = in_place("sign")
+    arcsin_ = in_place("asin")
+    arccos_ = in_place("acos")
+    arctan_ = in_place("atan")
+    arcsinh_ = in_place("asinh")
+    arccosh_ = in_place("acosh")
+    arctanh_ = in_place("atanh")
+    fix_ = in_place("trunc")
+    sgn_ = in_place("sign")
+    negative_ = in_place("neg")
+    absolute_ = in_place("abs")
 
     # comparisons
     __eq__ = _operator("eq")  # type: ignore[assignment]
@@ -189,6 +355,14 @@ class Methods:
     isnan = method("isnan")
     isinf = method("isinf")
     isfinite = method("isfinite")
+    greater = method("gt")
+    greater_equal = method("ge")
+    less = method("lt")
+    less_equal = method("le")
+    not_equal = method("ne")
+    isclose = method("isclose")
+    equal = method_in("create", "equal")
+    allclose = method_in("create", "allclose")
 
     def where(self, condition: Any, other: Any) -> Any:
         """This tensor where ``condition`` holds, ``other`` elsewhere."""
@@ -205,6 +379,14 @@ class Methods:
     __iand__ = in_place("bitwise_and")
     __ior__ = in_place("bitwise_or")
     __ixor__ = in_place("bitwise_xor")
+    __lshift__ = _operator("bitwise_left_shift")
+    __rlshift__ = _operator("bitwise_left_shift", reflected=True)
+    __ilshift__ = in_place("bitwise_left_shift")
+    __rshift__ = _operator("bitwise_right_shift")
+    __rrshift__ = _operator("bitwise_right_shift", reflected=True)
+    __irshift__ = in_place("bitwise_right_shift")
+    bitwise_left_shift = method("bitwise_left_shift")
+    bitwise_right_shift = method("bitwise_right_shift")
     bitwise_not = method("bitwise_not")
     bitwise_and = method("bitwise_and")
     bitwise_or = method("bitwise_or")
@@ -222,6 +404,35 @@ class Methods:
     max = method("max")
     min = method("min")
     argmax = method("argmax")
+    argmin = method("argmin")
+    amax = method_beside("max", "amax")
+    amin = method_beside("min", "amin")
+    aminmax = method_in("statistics", "aminmax")
+    prod = method("prod")
+    any = method("any")
+    all = method("all")
+    logsumexp = method("logsumexp")
+    norm = method_in("vector_norm", "norm")
+    count_nonzero = method_in("statistics", "count_nonzero")
+    nansum = method_in("statistics", "nansum")
+    nanmean = method_in("statistics", "nanmean")
+    median = method("median")
+    nanmedian = method_in("statistics", "nanmedian")
+    kthvalue = method_in("statistics", "kthvalue")
+    sort = method("sort")
+    argsort = method_in("sort", "argsort")
+    msort = method_in("sort", "msort")
+    topk = method("topk")
+    cumsum = method("cumsum")
+    cumprod = method("cumprod")
+    cummax = method("cummax")
+    cummin = method("cummin")
+    logcumsumexp = method("logcumsumexp")
+    diff = method_in("statistics", "diff")
+    unique = method_in("unique", "unique")
+    unique_consecutive = method_in("unique", "unique_consecutive")
+    bincount = method_in("unique", "bincount")
+    histc = method_in("unique", "histc")
     softmax = method("softmax")
     log_softmax = method("log_softmax")
 
@@ -229,6 +440,24 @@ class Methods:
     matmul = method("matmul")
     mm = method("mm")
     bmm = method("bmm")
+    mv = method_in("products", "mv")
+    dot = method_in("products", "dot")
+    vdot = method_in("products", "vdot")
+    inner = method_in("products", "inner")
+    outer = method_in("products", "outer")
+    ger = method_in("products", "outer")
+    addmm = method_in("products", "addmm")
+    addmv = method_in("products", "addmv")
+    addbmm = method_in("products", "addbmm")
+    addr = method_in("products", "addr")
+    baddbmm = method_in("products", "baddbmm")
+    kron = method_in("products", "kron")
+    cross = method_in("products", "cross")
+    matrix_power = method_in("products", "matrix_power")
+    trace = method_in("diagonal", "trace")
+    diagonal = method("diagonal")
+    diag = method_in("diagonal", "diag")
+    diag_embed = method("diag_embed")
 
     # shape
     reshape = method("reshape")
@@ -251,12 +480,56 @@ class Methods:
     split = method("split")
     chunk = method_beside("split", "chunk")
     unbind = method("unbind")
+    swapdims = method_beside("permute", "transpose")
+    moveaxis = method_beside("permute", "movedim")
+    flip = method("flip")
+    fliplr = method_beside("flip", "fliplr")
+    flipud = method_beside("flip", "flipud")
+    rot90 = method_beside("flip", "rot90")
+    as_strided = method("as_strided")
+    unfold = method("unfold_dim")
+    repeat = method_in("repeat", "repeat")
+    repeat_interleave = method_in("repeat", "repeat_interleave")
+    tile = method_in("repeat", "tile")
+    roll = method_in("repeat", "roll")
+    tensor_split = method_in("repeat", "tensor_split")
+    hsplit = method_in("repeat", "hsplit")
+    vsplit = method_in("repeat", "vsplit")
+    dsplit = method_in("repeat", "dsplit")
+    broadcast_to = method_in("repeat", "broadcast_to")
     tril = method("tril")
     triu = method("triu")
 
     # indexing
     select = method_beside("getitem", "select")
     narrow = method_beside("getitem", "narrow")
+    gather = method("gather")
+    take = method_beside("gather", "take")
+    take_along_dim = method_beside("gather", "take_along_dim")
+    index_select = method_beside("gather", "index_select")
+    scatter = method("scatter")
+    scatter_reduce = method("scatter_reduce")
+    scatter_ = method_beside("scatter", "scatter_")
+    scatter_add = method_beside("scatter", "scatter_add")
+    scatter_add_ = method_beside("scatter", "scatter_add_")
+    scatter_reduce_ = method_beside("scatter", "scatter_reduce_")
+    index_add = method_beside("scatter", "index_add")
+    index_add_ = method_beside("scatter", "index_add_")
+    index_copy = method_beside("scatter", "index_copy")
+    index_copy_ = method_beside("scatter", "index_copy_")
+    index_fill = method_beside("scatter", "index_fill")
+    index_fill_ = method_beside("scatter", "index_fill_")
+    index_put = method_in("nonzero", "index_put")
+    index_put_ = method_in("nonzero", "index_put_")
+    masked_select = method_in("nonzero", "masked_select")
+    masked_scatter = method_in("nonzero", "masked_scatter")
+    masked_scatter_ = method_in("nonzero", "masked_scatter_")
+    nonzero = method_in("nonzero", "nonzero")
+    argwhere = method_in("nonzero", "argwhere")
+    put = method_in("nonzero", "put")
+    put_ = method_in("nonzero", "put_")
+    slice_scatter = method_in("repeat", "slice_scatter")
+    select_scatter = method_in("repeat", "select_scatter")
     __getitem__ = method("getitem")
     __setitem__ = method("setitem")
 
@@ -413,6 +686,10 @@ class Methods:
 
     # random numbers
     bernoulli = method("bernoulli")
+    multinomial = method_in("distributions", "multinomial")
+    geometric_ = method_in("distributions", "geometric_")
+    cauchy_ = method_in("distributions", "cauchy_")
+    log_normal_ = method_in("distributions", "log_normal_")
     uniform_ = method_beside("random", "uniform_")
     normal_ = method_beside("random", "normal_")
     exponential_ = method_beside("random", "exponential_")

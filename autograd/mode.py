@@ -1,4 +1,4 @@
-"""Whether operations are being recorded: ``no_grad``, ``enable_grad``, ``set_grad_enabled``.
+"""Whether operations are being recorded: ``no_grad``, ``enable_grad``, ``set_grad_enabled``, ``inference_mode``.
 
 Each thread has its own setting, on by default.
 """
@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Mode(threading.local):
     recording = True
+    inference = False  # inside inference_mode: nothing can be recorded, and what is made cannot be later
     casting: Mapping[str, dtype] = {}  # device type: dtype of products, inside autocast; replaced, never changed
     cast_cache: dict[Any, Any] | None = None  # parameters cast there
     cast_depth = 0
@@ -44,8 +45,7 @@ class _Recording:
         self._before: list[bool] = []
 
     def __enter__(self) -> Self:
-        self._before.append(mode.recording)
-        mode.recording = self.on
+        self._before.append(_set(self.on))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -54,8 +54,7 @@ class _Recording:
     def __call__(self, function: F) -> F:
         @wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            before = mode.recording
-            mode.recording = self.on
+            before = _set(self.on)
             try:
                 return function(*args, **kwargs)
             finally:
@@ -102,7 +101,7 @@ class set_grad_enabled(_Recording):
 
 
 def _set(on: bool) -> bool:
-    before, mode.recording = mode.recording, on
+    before, mode.recording = mode.recording, on and not mode.inference
     return before
 
 

@@ -30,6 +30,7 @@ _F64 = dtypes.float64.numpy
 _I64 = dtypes.int64.numpy
 _FLOATING = frozenset(d.numpy for d in dtypes.FLOATING)
 _NUMBERS = (float, int, bool)
+AFTERWARDS = -1  # stands, in a leaf's hooks, for the number of an output: to be called once ``.grad`` is there
 
 
 class Output:
@@ -54,6 +55,17 @@ class Own:
 _OWN = tuple(Own(i) for i in range(8))
 
 
+born: Any = None  # told of each new node, while some thread asks: see watch.py
+packing: Any = None  # makes something else of what nodes keep, while some thread asks: see graph.py
+marks: Any = None  # told of each new tensor, while some thread is in inference mode: see inference.py
+
+
+class Unrecorded(Storage):
+    """The memory of a tensor that was made in inference mode, and can have no gradient."""
+
+    __slots__ = ()
+
+
 class Node:
     """One remembered call of an op: the ``grad_fn`` of its outputs."""
 
@@ -69,8 +81,10 @@ class Node:
         "plan",
         "settings",
         "shapes",
+        "trace",
     )
 
+    trace: Any  # where it was made, while anomalies are looked for: see anomaly.py
     dtype: np.dtype  # of the first tensor input, where some gradient's settings ask for it
     device: devices.device
     count = 1  # outputs that may receive a gradient
@@ -83,9 +97,12 @@ class Node:
         self.edges = edges  # per input: a Node, an Output, a leaf Tensor, None, or a list of these for a tuple input
         self.shapes = shapes
         self.settings = settings
-        self.kept: list[Any] | None = None  # (array, edge, storage, version) per kept input or output; None once freed
+        # (array, edge, storage, version) per kept input or output; None once freed; or what stands for it: see watch.py
+        self.kept: Any = None
         self.hooks: list[Any] | None = None
         self.number = _next()
+        if born is not None:
+            born(self)
 
     def shape(self, name: str) -> Any:
         """Shape of the input ``name``, a tuple of shapes for a tuple of arrays."""
@@ -159,6 +176,8 @@ class Tensor(Methods):
         self.array = _raw(data, dtype, device)
         self.source = self._grad = self._storage = self.hooks = self.origin = None
         self.wants_grad = False
+        if marks is not None:
+            marks(self)
         if requires_grad:
             self.requires_grad = True
 
@@ -201,6 +220,10 @@ class Tensor(Methods):
         source = self.source
         return source.node if type(source) is Output else source
 
+    def is_inference(self) -> bool:
+        """Whether this tensor was made in inference mode, or is a view of one that was."""
+        return type(self._storage) is Unrecorded
+
     @property
     def is_leaf(self) -> bool:
         return self.source is None
@@ -220,6 +243,10 @@ class Tensor(Methods):
             )
         if on and self.array.dtype not in _FLOATING:
             raise RuntimeError(f"requires_grad: only floating tensors have gradients, this one is {self.dtype.name}")
+        if on and type(self._storage) is Unrecorded and not mode.inference:
+            raise RuntimeError(
+                "requires_grad: this tensor was made in inference mode and can have no gradient; clone() it first"
+            )
         self.wants_grad = bool(on)
 
     @property
@@ -293,6 +320,18 @@ class Tensor(Methods):
         if not callable(hook):
             raise TypeError(f"register_hook: expected a function, got {type(hook).__name__}")
         return self._hook(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
+        """Call ``hook`` with this leaf at the end of each ``backward`` that has added to its ``.grad``."""
+        if self.source is not None or not self.wants_grad:
+            raise RuntimeError("register_post_accumulate_grad_hook: expected a leaf that requires a gradient")
+        if not callable(hook):
+            raise TypeError(f"register_post_accumulate_grad_hook: expected a function, got {type(hook).__name__}")
+        if self.hooks is None:
+            self.hooks = []
+        entry = (AFTERWARDS, hook)
+        self.hooks.append(entry)
+        return Handle(self.hooks, entry)
 
     def _hook(self, hook: Any) -> Handle:
         node, index = (self, 0) if self.source is None else _public(self.source)
@@ -409,11 +448,7 @@ class Tensor(Methods):
             )
         out = _new(type(self))
         memo[id(self)] = out
-        array = (
-            self.array.copy()
-            if isinstance(self.array, np.ndarray)
-            else from_numpy(self.host(), self.array.backend)
-        )
+        array = self.array.copy() if isinstance(self.array, np.ndarray) else from_numpy(self.host(), self.array.backend)
         _fill(out, array)
         out.wants_grad = self.wants_grad
         if self._grad is not None:
@@ -482,13 +517,18 @@ def wrap(array: RawArray) -> Tensor:
     t.array = array
     t.wants_grad = False
     t.source = t._grad = t._storage = t.hooks = t.origin = None
+    if marks is not None:
+        marks(t)
     return t
 
 
 def linked(array: RawArray, edge: Any, storage: Storage | None = None) -> Tensor:
     """A kept array as a tensor with its history, for gradients of gradients; a leaf is itself."""
-    if isinstance(edge, Tensor) and edge.array is array:
-        return edge
+    if isinstance(edge, Tensor):
+        if edge.array is array:
+            return edge
+        row = OPS["identity"]  # what the leaf was, or a copy of it: its gradient is the leaf's
+        edge = Node(row, row.plan(1), [edge], [array.shape], {})
     t = wrap(array)
     t._storage = storage
     if edge is not None:
@@ -546,6 +586,8 @@ def apply(op: Op, *inputs: Any, **settings: Any) -> Any:
     t = _new(Tensor)
     t.array = out
     t._grad = t._storage = t.hooks = t.origin = None
+    if marks is not None:
+        marks(t)
     if op.aliases:
         _alias(op, inputs, t)
     if wanted and mode.recording and (out.dtype is _F32 or out.dtype in _FLOATING):
@@ -645,12 +687,20 @@ def may_write(name: str, target: Tensor, recorded: bool) -> None:
     array = target.array
     if waiting is not None:
         waiting.writes(target)
-    if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
+    if (
+        0 in array.strides
+        and array.size
+        and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True))
+    ):
         raise RuntimeError(
             f"{name}_: several of its elements are one place in memory, since it was expanded; clone() it first"
         )
     if type(array) is _ndarray and not array.flags.writeable:
         raise RuntimeError(f"{name}_: its memory is that of a read-only NumPy array; clone() it first")
+    if type(target._storage) is Unrecorded and not mode.inference:
+        raise RuntimeError(
+            f"{name}_: this tensor was made in inference mode and is changed in place there alone; clone() it first"
+        )
     if recorded and target.source is None and target.wants_grad:
         raise RuntimeError(f"{name}_: a leaf that requires a gradient cannot be changed in place; use no_grad()")
     if target.origin is not None and mode.recording and (recorded or target.origin[0].wants_grad):
@@ -680,6 +730,8 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
     shapes = _shapes(ready) if recorded else []
     plan = op.plan(wanted) if recorded else None
     kept = _keep(plan, ready, None) if plan is not None else None
+    if plan is not None and plan.live:
+        kept = _rescued(target, plan, ready, kept)
     into = getattr(run, "into", None)  # an elementwise kernel can write where it reads
     try:
         if into is not None and arrays[0] is target.array and _fills(arrays):
@@ -703,6 +755,28 @@ def apply_(op: Op, target: Tensor, *inputs: Any, **settings: Any) -> Tensor:
         target.source = node
         target.wants_grad = True
     return target
+
+
+def _rescued(target: Tensor, plan: Plan, ready: Any, kept: Any) -> list[Any]:
+    """What a gradient needs of ``target`` itself, copied before it is written over."""
+    copy: Any = None
+    out = []
+    for k, saved in zip(plan.keeps, kept, strict=True):
+        x = ready[k] if k >= 0 else None
+        if isinstance(x, Tensor) and x.array is target.array:
+            if copy is None:
+                copy = wrap(_duplicate(target.array))
+            saved = (copy.array, saved[1], copy.storage, copy.storage.version)
+        out.append(saved)
+    return out
+
+
+def _duplicate(array: RawArray) -> RawArray:
+    if isinstance(array, np.ndarray):
+        return array.copy(order="K")
+    from ..framework.launch import copied
+
+    return copied(array)
 
 
 def _fills(arrays: list[Any]) -> bool:
@@ -753,6 +827,10 @@ def _shapes(inputs: Iterable[Any]) -> list[Any]:
 def _saved(x: Any) -> Any:
     if isinstance(x, Tensor):
         storage = x.storage
+        if type(storage) is Unrecorded:
+            raise RuntimeError(
+                "a tensor made in inference mode cannot be kept for a gradient: clone() it outside, or use no_grad()"
+            )
         return x.array, x.source or (x if x.wants_grad else None), storage, storage.version
     if type(x) is tuple:
         return [_saved(t) for t in x]
@@ -770,7 +848,7 @@ def _keep(plan: Plan, inputs: Any, outputs: Any) -> list[Any]:
             kept.append((t.array, _OWN[~k], storage, storage.version))
         else:
             kept.append(None)
-    return kept
+    return kept if packing is None else packing(kept)
 
 
 def _several(

@@ -35,8 +35,8 @@ class IterableDataset(Dataset[T_co]):
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__}: an IterableDataset must define __iter__")
 
-    def __add__(self, other: Dataset[T_co]) -> ConcatDataset[T_co]:
-        raise TypeError("an IterableDataset cannot be joined to another: chain the iterators themselves")
+    def __add__(self, other: Dataset[T_co]) -> Any:
+        return ChainDataset([self, other])
 
 
 class QuickDataset(Dataset[T_co]):
@@ -127,6 +127,51 @@ class ConcatDataset(Dataset[T_co]):
         which = bisect_right(self.cumulative_sizes, index)
         before = self.cumulative_sizes[which - 1] if which else 0
         return self.datasets[which][index - before]
+
+
+class ChainDataset(IterableDataset[T_co]):
+    """Several sets that are read in turn, one after the other.  Raises TypeError for a set that is not."""
+
+    datasets: Iterable[Dataset[T_co]]
+
+    def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
+        self.datasets = list(datasets)
+        for d in self.datasets:
+            if not isinstance(d, IterableDataset):
+                raise TypeError(f"ChainDataset: expected IterableDatasets, got {type(d).__name__}")
+
+    def __iter__(self) -> Iterator[T_co]:
+        for d in self.datasets:
+            yield from d  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return sum(len(d) for d in self.datasets)  # type: ignore[arg-type, misc]
+
+
+class StackDataset(Dataset[Any]):
+    """Item i is the tuple, or by names the dict, of the i-th items of several sets of one length.
+
+    Raises ValueError without sets, for sets given both ways, and where the lengths differ.
+    """
+
+    datasets: tuple[Dataset[Any], ...] | dict[str, Dataset[Any]]
+
+    def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset: expected data sets either by position or by name")
+        lengths = [len(d) for d in args or kwargs.values()]  # type: ignore[arg-type]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"StackDataset: expected data sets of one length, got {lengths}")
+        self._length = lengths[0]
+        self.datasets = args or kwargs
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __len__(self) -> int:
+        return self._length
 
 
 def random_split(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice, repeat
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.tensor import wrap
 from ..framework import cuda
-from ..framework.random import Generator
+from ..framework.random import Generator, default_generator
 from .collate import default_collate, default_convert
-from .dataset import Dataset, IterableDataset, QuickDataset
+from .dataset import Dataset, IterableDataset
 from .prefetch import pinned
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .worker import Fetch, Pass, Workers, start_context
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -24,6 +29,64 @@ class _Endless(Sampler[Any]):
             yield None
 
 
+class _At:
+    """A place in a pass: batches handed out, and the generators' states at its beginning (None: it has not begun)."""
+
+    __slots__ = ("batches", "began")
+
+    def __init__(self, batches: int, began: list[np.ndarray] | None) -> None:
+        self.batches = batches
+        self.began = began
+
+
+class _Counted(Iterator[Any]):
+    """A pass that says in its loader where it is.  Nothing is drawn before its first batch is asked for."""
+
+    def __init__(self, loader: DataLoader[Any], resume: _At | None) -> None:
+        self.loader = loader
+        self.resume = resume
+        self.batches: Iterator[Any] | None = None
+        self.at = _At(0, None)
+
+    def __next__(self) -> Any:
+        if self.batches is None:
+            self.batches = self._begin()
+        at = self.at
+        try:
+            batch = next(self.batches)
+        except StopIteration:
+            if self.loader._at is at:
+                self.loader._at = None
+            raise
+        at.batches += 1
+        return batch
+
+    def _begin(self) -> Iterator[Any]:
+        loader, resume = self.loader, self.resume
+        generators = loader._generators()
+        now = [g.get_state() for g in generators]
+        if resume is None or resume.began is None:
+            self.at = loader._at = _At(0, now)
+            return loader._begin(0)
+        self.at = loader._at = _At(resume.batches, resume.began)
+        try:
+            for generator, state in zip(generators, resume.began, strict=True):
+                generator.set_state(state)
+            return loader._begin(resume.batches)
+        finally:
+            for generator, state in zip(generators, now, strict=True):
+                generator.set_state(state)
+
+
+def _drop(them: Iterator[Any], count: int) -> None:
+    for _ in islice(them, count):
+        pass
+
+
+def _host(state: Any) -> np.ndarray:
+    return np.array(state.host() if isinstance(state, Tensor) else state)
+
+
 class DataLoader(Generic[T_co]):
     """An iterable over the batches of ``dataset``; each ``for`` over it is one pass, with a new order if shuffled.
 
@@ -32,10 +95,13 @@ class DataLoader(Generic[T_co]):
     device.  ``sampler`` gives the order instead, ``batch_sampler`` the batches.  ``collate_fn`` makes a batch from a
     list of items.
 
-    Items are read in the process itself: ``num_workers`` above 0, and what goes with it, raises NotImplementedError or
-    ValueError, and ``worker_init_fn`` has no worker to be called in.  ``pin_memory`` puts the batches' tensors into
-    pinned memory, from which ``.to("cuda", non_blocking=True)`` copies in the background; where there is no GPU they
-    stay as they are.  Options that exclude each other raise ValueError.
+    With ``num_workers`` items are read in so many processes of their own, each ``prefetch_factor`` (2) batches ahead, in
+    the same order; ``worker_init_fn`` is called in each with its number, ``timeout`` is how many seconds a batch may
+    take, ``persistent_workers`` keeps them from one pass to the next, and ``multiprocessing_context`` says how they
+    start (see ``data/worker.py``).  Without, items are read in the process itself.  An exception in a worker is raised
+    here with its traceback, a killed one is a RuntimeError.  ``pin_memory`` puts the batches' tensors into pinned
+    memory, from which ``.to("cuda", non_blocking=True)`` copies in the background; where there is no GPU they stay as
+    they are.  Options that exclude each other raise ValueError.  ``state_dict`` says where in a pass the loader is.
     """
 
     dataset: Any
@@ -70,6 +136,7 @@ class DataLoader(Generic[T_co]):
         _check_workers(
             num_workers, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers
         )
+        context = start_context(multiprocessing_context) if num_workers else None
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(f"DataLoader: expected a Generator, got {type(generator).__name__}")
         if collate_fn is not None and not callable(collate_fn):
@@ -109,8 +176,14 @@ class DataLoader(Generic[T_co]):
         self.pin_memory = pin_memory
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = context
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.persistent_workers = persistent_workers
         self.generator = generator
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
+        self._workers: Workers | None = None  # those that stay
+        self._at: _At | None = None  # where the latest pass is
+        self._resume: _At | None = None  # where the next one shall go on
         self._settled = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -119,33 +192,96 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        batches = self._batches()
+        resume, self._resume = self._resume, None
+        return _Counted(self, resume)
+
+    def _begin(self, skip: int) -> Iterator[Any]:
+        """The batches of a pass from number ``skip`` on."""
+        fetch = Fetch(
+            self.dataset,
+            self.collate_fn,
+            self._in_turn,
+            self.batch_sampler is not None,
+            self.batch_size,
+            self.drop_last,
+        )
+        batches: Iterator[Any]
+        generator = self.generator or default_generator
+        if self.num_workers:
+            workers = self._workers
+            if workers is None or not workers.close.alive:
+                workers = Workers(fetch, self.num_workers, self.multiprocessing_context, self.worker_init_fn, generator)
+                if self.persistent_workers:
+                    self._workers = workers
+            order = repeat(None) if self._in_turn else self._order(skip)
+            begins = 0 if self._in_turn else skip
+            assert self.prefetch_factor is not None
+            batches = Pass(
+                workers, order, begins, self.prefetch_factor, self.timeout, self.persistent_workers, generator
+            )
+        else:
+            batches = fetch.turns() if self._in_turn else map(fetch.numbers, self._order(skip))
+        if self._in_turn:
+            _drop(batches, skip)
         return map(pinned, batches) if self.pin_memory and cuda.is_available() else batches
 
-    def _batches(self) -> Iterator[Any]:
-        if self._in_turn:
-            return self._read_in_turn()
-        if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[i]) for i in self.sampler)
-        return map(self._batch, self.batch_sampler)
+    def _order(self, skip: int) -> Iterator[Any]:
+        order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        _drop(order, skip)
+        return chain(list(islice(order, 1)), order)  # the first one now: the sampler draws its random numbers here
 
-    def _batch(self, indices: list[int]) -> Any:
-        if self.collate_fn is default_collate and isinstance(self.dataset, QuickDataset):
-            found = self.dataset.batch(indices)
-            if found is not None:
-                return found
-        return self.collate_fn([self.dataset[i] for i in indices])
+    def _generators(self) -> list[Generator]:
+        """Those that decide a pass: the loader's own or the default one, and the sampler's."""
+        found = [self.generator or default_generator]
+        place: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        while place is not None:
+            other = getattr(place, "generator", None)
+            if isinstance(other, Generator) and other not in found:
+                found.append(other)
+            place = getattr(place, "sampler", None)
+        return found if default_generator in found else [*found, default_generator]
 
-    def _read_in_turn(self) -> Iterator[Any]:
-        items = iter(self.dataset)
-        if self.batch_size is None:
-            yield from map(self.collate_fn, items)
-            return
-        while True:
-            batch = list(islice(items, self.batch_size))
-            if not batch or (self.drop_last and len(batch) < self.batch_size):
-                return
-            yield self.collate_fn(batch)
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest pass is: batches handed out, and the states of the generators at its beginning.
+
+        The next pass of a loader that has loaded this goes on there, in the same order and with the same workers'
+        random numbers.  The default generator's present state is not part of it (``save_checkpoint`` saves that),
+        those of other generators are.  Samplers must draw their random numbers when a pass begins, as those here do;
+        an ``IterableDataset`` is read again up to the place.
+        """
+        own = [g.get_state() for g in self._generators() if g is not default_generator]
+        at = self._at or _At(0, None)
+        return {
+            "batches": at.batches,
+            "began": None if at.began is None else [wrap(s.copy()) for s in at.began],
+            "generators": [wrap(s) for s in own],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Let the next pass go on where ``state_dict()`` of such a loader was taken.
+
+        Raises ValueError where the state is of a loader with other generators or none at all; nothing is changed then.
+        """
+        try:
+            batches, began = state_dict["batches"], state_dict["began"]
+            own = [_host(s) for s in state_dict["generators"]]
+            at = _At(batches, None if began is None else [_host(s) for s in began])
+        except (KeyError, TypeError, AttributeError):
+            raise ValueError("DataLoader: expected what state_dict() of a DataLoader returned") from None
+        generators = self._generators()
+        owned = [g for g in generators if g is not default_generator]
+        states = [*own, *(at.began or ())]
+        if (
+            len(own) != len(owned)
+            or (at.began is not None and len(at.began) != len(generators))
+            or any(s.shape != (16,) or s.dtype != np.uint8 for s in states)
+            or not isinstance(batches, int)
+            or batches < 0
+        ):
+            raise ValueError("DataLoader: the state is of a loader with other generators")
+        for generator, state in zip(owned, own, strict=True):
+            generator.set_state(state)
+        self._resume = self._at = at if at.began is not None else None
 
     def __len__(self) -> int:
         """Batches in a pass (items, where there are no batches).  Raises TypeError where the length is not known."""
@@ -167,12 +303,15 @@ def _check_workers(
 ) -> None:
     if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
         raise ValueError(f"DataLoader: expected num_workers to be an integer of at least 0, got {num_workers!r}")
-    if num_workers:
-        raise NotImplementedError(f"DataLoader: num_workers must be 0 for want of worker processes, got {num_workers}")
     if timeout < 0:
         raise ValueError(f"DataLoader: timeout must not be negative, got {timeout}")
     if worker_init_fn is not None and not callable(worker_init_fn):
         raise TypeError(f"DataLoader: expected a function worker_init_fn, got {type(worker_init_fn).__name__}")
+    if num_workers:
+        whole = isinstance(prefetch_factor, int) and not isinstance(prefetch_factor, bool) and prefetch_factor > 0
+        if prefetch_factor is not None and not whole:
+            raise ValueError(f"DataLoader: expected prefetch_factor to be a positive integer, got {prefetch_factor!r}")
+        return
     for name, given in (
         ("timeout", timeout),
         ("multiprocessing_context", multiprocessing_context is not None),

@@ -9,8 +9,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..autograd import Tensor
+from ..autograd.tensor import wrap
 from ..framework import device as devices
+from ..framework.random import default_generator
 from .collate import _rebuilt
 
 T = TypeVar("T")
@@ -33,6 +37,8 @@ class prefetch(Iterable[T]):  # noqa: N801 - used like a function
     def __init__(self, loader: Iterable[T], device: devices.device | str | None = None) -> None:
         self.loader = loader
         self.device = devices.get_default_device() if device is None else devices.device(device)
+        self._mark: Any = None  # the loader's state and the generator's before the batch ahead was read
+        self._reading: Any = None  # the generator's state with which the next pass reads its first batch
 
     def __len__(self) -> int:
         return len(self.loader)  # type: ignore[arg-type]
@@ -45,11 +51,23 @@ class prefetch(Iterable[T]):  # noqa: N801 - used like a function
         batches = iter(self.loader)
         ahead: Any = None
         first = True
+        counts = hasattr(self.loader, "state_dict")
+        reading, self._reading = self._reading, None
         while True:
             error: BaseException | None = None
             found: Any = None
+            if counts:
+                self._mark = None if first else (self.loader.state_dict(), default_generator.get_state())  # type: ignore[attr-defined]
             try:
-                found = carry.begin(next(batches))
+                if reading is None:
+                    found = carry.begin(next(batches))
+                else:  # with the random numbers that were used when this batch was read ahead
+                    now, again, reading = default_generator.get_state(), reading, None
+                    default_generator.set_state(again)
+                    try:
+                        found = carry.begin(next(batches))
+                    finally:
+                        default_generator.set_state(now)
             except StopIteration:
                 error = StopIteration()
             except Exception as raised:  # the batch before is still to be handed out
@@ -57,10 +75,34 @@ class prefetch(Iterable[T]):  # noqa: N801 - used like a function
             if not first:
                 yield carry.end(ahead)
             if isinstance(error, StopIteration):
+                self._mark = None
                 return
             if error is not None:
                 raise error
             ahead, first = found, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader was before it read the batch ahead: for ``load_state_dict`` of such a ``prefetch``.
+
+        Raises TypeError where the loader has no ``state_dict``.
+        """
+        if not hasattr(self.loader, "state_dict"):
+            raise TypeError(f"prefetch: a {type(self.loader).__name__} does not say where it is; give a DataLoader")
+        if self._mark is None:
+            return {"loader": self.loader.state_dict(), "reading": None}
+        return {"loader": self._mark[0], "reading": wrap(self._mark[1])}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on there in the next pass.  Raises ValueError for what no ``prefetch`` gave."""
+        if not isinstance(state_dict, Mapping) or {"loader", "reading"} - state_dict.keys():
+            raise ValueError("prefetch: expected what state_dict() of a prefetch returned")
+        reading = state_dict["reading"]
+        if reading is not None:
+            reading = np.array(reading.host() if isinstance(reading, Tensor) else reading)
+            if reading.shape != (16,) or reading.dtype != np.uint8:
+                raise ValueError("prefetch: expected what state_dict() of a prefetch returned")
+        self.loader.load_state_dict(state_dict["loader"])  # type: ignore[attr-defined]
+        self._reading, self._mark = reading, None
 
 
 class _Plain:

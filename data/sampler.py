@@ -76,8 +76,9 @@ class RandomSampler(Sampler[int]):
         if self.replacement:
             yield from np.asarray(randint((left,), 0, n, np.int64, CPU, generator.key())).tolist()
             return
-        while left > 0:
-            order: list[int] = np.asarray(randperm(n, np.int64, CPU, generator.key())).tolist()
+        keys = [generator.key() for _ in range(-(-left // n))]  # all drawn now, so that a pass can be repeated
+        for key in keys:
+            order: list[int] = np.asarray(randperm(n, np.int64, CPU, key)).tolist()
             yield from order[:left]
             left -= n
 

@@ -310,6 +310,9 @@ class Rehearsal:
         base = from_numpy(np.array([generator.reserve(0)], np.uint64).view(np.int64), self.backend)
         self._drawn.append((generator, self._relative.enter_context(generator.relative(base))))
 
+    def undo(self, function: Callable[[], None]) -> None:
+        """Nothing is ever undone: this run is a real one, and what it did before an error has happened."""
+
 
 def checked(values: tuple[Any, ...]) -> tuple[float, ...]:
     """The numbers that ``numbers`` was given, if they are such."""

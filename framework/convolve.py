@@ -244,6 +244,8 @@ def gradient_candidates(
             tile = tile._replace(n=64)
         if scattered and not on.large and tile.m > 64:
             tile = tile._replace(m=64)
+        if scattered and not on.large and tile.n > 32 and not on_matrix_units(dtype, precision):
+            tile = tile._replace(n=32)  # addresses of places and operands together would fill the registers
         tiles = cdiv(M, tile.m) * cdiv(N, tile.n) * count
         work = tiles * (tile.m * tile.n + 64 * (tile.m + tile.n))
         splits = max(1, min(cdiv(2 * on.programs, tiles), K // (4 * tile.k), 128))

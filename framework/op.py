@@ -190,7 +190,7 @@ class Op:
 class Plan:
     """What a call of ``op`` keeps, and which gradients it will run, when the inputs in ``wanted`` ask for one."""
 
-    __slots__ = ("asks", "keeps", "live", "missing", "steps", "wanted")
+    __slots__ = ("asks", "flat", "keeps", "live", "missing", "steps", "wanted")
 
     def __init__(self, op: Op, wanted: int) -> None:
         place = {name: i for i, name in enumerate(op.inputs)}
@@ -206,7 +206,9 @@ class Plan:
         self.asks = any(g.settings is not None for g in grads)
         covered = {n for g in grads for n in g.of} | set(op.zero)
         self.missing = tuple(n for n in op.inputs if wanted >> place[n] & 1 and n not in covered)
-        self.live = bool(self.steps or self.missing)
+        # wanted inputs whose derivative is zero, of a row that has others: what is asked for there is zeros, not nothing
+        self.flat = tuple(place[n] for n in op.zero if wanted >> place[n] & 1) if op.grads else ()
+        self.live = bool(self.steps or self.missing or self.flat)
 
 
 OPS: dict[str, Op] = {}

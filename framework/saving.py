@@ -128,14 +128,19 @@ def _replace(path: str, content: bytes) -> None:
         return
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".{os.urandom(8).hex()}.tmp")
+    nameless = _nameless(folder)
     try:
-        with open(temporary, "xb") as out:
+        with open(temporary, "xb") if nameless is None else os.fdopen(nameless, "wb") as out:
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
-        if os.path.exists(target):
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
+            if os.path.exists(target):
+                shutil.copymode(target, temporary if nameless is None else out.fileno())
+            if nameless is not None:
+                _name(out.fileno(), temporary)  # for the moment until the next line
+                os.replace(temporary, target)
+        if nameless is None:
+            os.replace(temporary, target)
     except FileNotFoundError:
         raise FileNotFoundError(f"save: there is no folder {folder}") from None
     except BaseException:
@@ -148,6 +153,22 @@ def _replace(path: str, content: bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _nameless(folder: str) -> int | None:
+    """A new file in ``folder`` that has no name yet, so that a process which is killed leaves none; None if there are no such."""
+    if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError:  # not on this file system; or there is no such folder, as whoever opens a file there will say
+        return None
+
+
+def _name(handle: int, path: str) -> None:
+    """Give a nameless file its name."""
+    # any open folder will do: with one, the link that leads to the file is followed
+    os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle, follow_symlinks=True)
 
 
 class _Writer:

@@ -10,11 +10,15 @@ from typing import Any
 Ints = tuple[int, ...]
 
 
-def sizes(name: str, given: tuple[Any, ...]) -> Ints:
-    """``f(2, 3)``, ``f((2, 3))`` and ``f([2, 3])`` as ``(2, 3)``.
+def sizes(name: str, given: tuple[Any, ...], named: Any = None) -> Ints:
+    """``f(2, 3)``, ``f((2, 3))``, ``f([2, 3])``, and what is given by name instead, as ``(2, 3)``.
 
-    Raises TypeError, naming ``name``, for what is no integer.
+    Raises TypeError, naming ``name``, for what is no integer and for what is given in both ways.
     """
+    if named is not None:
+        if given:
+            raise TypeError(f"{name}: {given} and {named} stand for the same argument")
+        given = (named,)
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
     try:
@@ -24,9 +28,9 @@ def sizes(name: str, given: tuple[Any, ...]) -> Ints:
         raise TypeError(f"{name}: expected integers or one tuple of integers, got {odd}") from None
 
 
-def shape_of(name: str, given: tuple[Any, ...]) -> Ints:
+def shape_of(name: str, given: tuple[Any, ...], named: Any = None) -> Ints:
     """As ``sizes``, for a new tensor.  Raises RuntimeError for a negative size."""
-    shape = sizes(name, given)
+    shape = sizes(name, given, named)
     for n in shape:
         if n < 0:
             raise RuntimeError(f"{name}: sizes must not be negative, got {shape}")

@@ -36,6 +36,11 @@ class SingleBlas:
         self._libraries: list[Any] | None = None
         self._before: list[int] = []
 
+    def reset(self) -> None:
+        """Forget who is inside: in a forked process nobody is."""
+        self._lock = threading.Lock()
+        self._inside = 0
+
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
@@ -126,3 +131,13 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     shared_out(block, range(0, m if by_rows else n, step))
     return out
+
+
+def alone() -> None:
+    """From now on this process computes on one core: it is one of several that share the machine."""
+    global _helpers
+    _helpers = 0
+    single_blas.reset()  # a fork may have copied it while another thread was inside
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)

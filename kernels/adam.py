@@ -6,6 +6,7 @@
     denominator = sqrt(exp_avg_sq) / sqrt(1 - beta2**step) + eps
     param       = param - lr / (1 - beta1**step) * exp_avg / denominator
 
+With ``decoupled`` (AdamW), g is without weight_decay; param is first multiplied by 1 - lr * weight_decay instead.
 With ``max_exp_avg_sqs`` (amsgrad), the greatest exp_avg_sq so far stands in the denominator.  ``step`` counts from 1.
 All is done in the parameters' dtype, half types in float32 and rounded once.
 
@@ -16,7 +17,7 @@ and not 0 nothing is done; ``grad_scale`` divides the gradients.
     adam_dials = adam_numbers of one step more; steps = steps + 1; neither is needed where found_inf is not 0
 
 Source: Kingma, Ba (2015), "Adam: a method for stochastic optimization", algorithm 1; Reddi, Kale, Kumar (2018) for
-amsgrad.  The formulas are PyTorch's.
+amsgrad; Loshchilov, Hutter (2019), "Decoupled weight decay regularization", algorithm 2.  The formulas are PyTorch's.
 """
 
 from math import sqrt
@@ -32,12 +33,14 @@ from .div import quotient
 from .sqrt import root
 
 
-def adam_numbers(lr, beta1, beta2, eps, weight_decay, step):
+def adam_numbers(lr, beta1, beta2, eps, weight_decay, step, decoupled=False):
     """Step size, bias correction of the root, eps, decay, 1 - beta1, beta2 and 1 - beta2, in double precision.
 
-    The first two correct the moments' start at zero; 1 - beta would lose half its digits in float32.
+    The first two correct the moments' start at zero; 1 - beta would lose half its digits in float32.  Where decay is
+    decoupled it comes as 1 - lr * weight_decay.
     """
-    return lr / (1 - beta1**step), sqrt(1 - beta2**step), eps, weight_decay, 1 - beta1, beta2, 1 - beta2
+    decay = 1 - lr * weight_decay if decoupled else weight_decay
+    return lr / (1 - beta1**step), sqrt(1 - beta2**step), eps, decay, 1 - beta1, beta2, 1 - beta2
 
 
 def forward_numpy(
@@ -52,6 +55,7 @@ def forward_numpy(
     *,
     numbers,
     maximize,
+    decoupled,
 ):
     if found_inf and found_inf[0] != 0:
         return ()
@@ -66,7 +70,9 @@ def forward_numpy(
             g = np.multiply(g, reciprocal(grad_scale[0], g), out=own)
         if maximize:
             g = np.negative(g, out=own)
-        if weight_decay:
+        if decoupled:
+            param *= weight_decay
+        elif weight_decay:
             np.multiply(param, weight_decay, out=t)
             g = np.add(g, t, out=own)
         np.subtract(g, mean, out=t)
@@ -90,6 +96,23 @@ def forward_numpy(
 def _gradient(param, grad, decay, sign):
     g = grad * sign
     return tl.where(decay != 0, g + decay * param, g)
+
+
+@jit
+def _decoupled_step(param, mean, square, grad, size, bias, eps, kept, rest1, beta2, rest2, sign):
+    g = grad * sign
+    mean += rest1 * (g - mean)
+    square = beta2 * square + rest2 * (g * g)
+    return _moved(kept * param, mean, square, size, bias, eps), mean, square
+
+
+@jit
+def _decoupled_step_amsgrad(param, mean, square, greatest, grad, size, bias, eps, kept, rest1, beta2, rest2, sign):
+    g = grad * sign
+    mean += rest1 * (g - mean)
+    square = beta2 * square + rest2 * (g * g)
+    greatest = tl.maximum(greatest, square, propagate_nan=tl.PropagateNan.ALL)
+    return _moved(kept * param, mean, greatest, size, bias, eps), mean, square, greatest
 
 
 @jit
@@ -126,10 +149,12 @@ def forward_triton(
     *,
     numbers,
     maximize,
+    decoupled,
 ):
-    function, greatest = (_step_amsgrad, (max_exp_avg_sqs,)) if max_exp_avg_sqs else (_step, ())
+    ways = ((_step, _step_amsgrad), (_decoupled_step, _decoupled_step_amsgrad))
+    greatest = (max_exp_avg_sqs,) if max_exp_avg_sqs else ()
     step_group(
-        function,
+        ways[decoupled][len(greatest)],
         (params, exp_avgs, exp_avg_sqs, *greatest, grads),
         dials[0] if dials else numbers,
         (-1.0 if maximize else 1.0,),
@@ -140,15 +165,15 @@ def forward_triton(
     return ()
 
 
-def dials_numpy(steps, found_inf, dials, *, options):
+def dials_numpy(steps, found_inf, dials, *, options, decoupled):
     lr, beta1, beta2, eps, weight_decay = dials[0].tolist() if dials else options
     if not found_inf or found_inf[0] == 0:
         steps += 1
-    return np.array(adam_numbers(lr, beta1, beta2, eps, weight_decay, max(int(steps), 1)))
+    return np.array(adam_numbers(lr, beta1, beta2, eps, weight_decay, max(int(steps), 1), decoupled))
 
 
 @jit
-def _dials(out_ptr, steps_ptr, found_ptr, dials_ptr, options):
+def _dials(out_ptr, steps_ptr, found_ptr, dials_ptr, options, DECOUPLED: tl.constexpr):
     # out (7,) float64 · steps, found: one element each · dials (5,), or None: then the options are numbers · one program
     if dials_ptr is not None:
         lr = tl.load(dials_ptr).to(tl.float64)
@@ -168,26 +193,28 @@ def _dials(out_ptr, steps_ptr, found_ptr, dials_ptr, options):
     tl.store(out_ptr, lr / (1 - libdevice.pow(beta1, step)))
     tl.store(out_ptr + 1, tl.sqrt(1 - libdevice.pow(beta2, step)))
     tl.store(out_ptr + 2, eps)
-    tl.store(out_ptr + 3, decay)
+    tl.store(out_ptr + 3, 1 - lr * decay if DECOUPLED else decay)
     tl.store(out_ptr + 4, 1 - beta1)
     tl.store(out_ptr + 5, beta2)
     tl.store(out_ptr + 6, 1 - beta2)
 
 
-def dials_triton(steps, found_inf, dials, *, options):
+def dials_triton(steps, found_inf, dials, *, options, decoupled):
     out = empty_like(steps, (7,), np.dtype(np.float64))
     given = () if dials else tuple(map(np.float64, options))
     array = contiguous(dials[0]) if dials else None
     # one program, one lane
-    launch(_dials, (1,), out, steps, found_inf[0] if found_inf else None, array, given, num_warps=1)
+    found = found_inf[0] if found_inf else None
+    launch(_dials, (1,), out, steps, found, array, given, num_warps=1, DECOUPLED=decoupled)
     return out
 
 
 def samples(rng):
     plain = {"lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 0.0, "weight_decay": 0.0}
 
-    def at(step, maximize=False, **options):
-        return {"numbers": adam_numbers(**{**plain, **options}, step=step), "maximize": maximize}
+    def at(step, maximize=False, decoupled=False, **options):
+        numbers = adam_numbers(**{**plain, **options}, step=step, decoupled=decoupled)
+        return {"numbers": numbers, "maximize": maximize, "decoupled": decoupled}
 
     none = (), (), ()  # no dials, no scale, no found_inf
     # two steps by hand.  First: m = 1, v = 1; bias corrections 1/2 and 1/4, so the step is 0.5 * 2 / 2 = 0.5.
@@ -214,10 +241,17 @@ def samples(rng):
         at(1, True, eps=1.0, weight_decay=0.5),
         answers=([4.0], [0.0], [0.0]),
     )
+    # decoupled, 4 becomes 4 * (1 - 0.5 * 0.5) = 3 and then moves as in the first step
+    yield Sample(
+        "worked, decoupled decay",
+        ((np.array([4.0]),), (np.array([2.0]),), (np.zeros(1),), (np.zeros(1),), (), *none),
+        at(1, decoupled=True, weight_decay=0.5),
+        answers=([2.5], [1.0], [1.0]),
+    )
     # the first step once more, its numbers in an array, its gradients four times as large
     dials = np.array(adam_numbers(**plain, step=1))
     scaled = first[0], (np.array([8.0, -8.0]),), *first[2:]
-    by_array = {"numbers": None, "maximize": False}
+    by_array = {"numbers": None, "maximize": False, "decoupled": False}
     one, zero = np.array(1.0), np.array(0.0)
     yield Sample(
         "worked, from dials, scaled",
@@ -233,13 +267,18 @@ def samples(rng):
     )
     usual = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-3, "weight_decay": 0.1}
     shapes = [(3, 4), (0,), (), (1,), (1500,), (2, 1, 3)]
-    for name, amsgrad, maximize in [("group", False, False), ("group, amsgrad and maximize", True, True)]:
+    for name, amsgrad, decoupled in [
+        ("group", False, False),
+        ("group, amsgrad and maximize", True, False),
+        ("group, decoupled", False, True),
+        ("group, decoupled, amsgrad and maximize", True, True),
+    ]:
         drawn = [tuple(np.asarray(rng.normal(size=s)) for s in shapes) for _ in range(3)]
         squares = [tuple(np.asarray(rng.uniform(0.1, 1.0, s)) for s in shapes) for _ in range(2)]
         yield Sample(
             name,
             (*drawn, squares[0], squares[1] if amsgrad else (), *none),
-            at(3, maximize, **usual),
+            at(3, amsgrad, decoupled, **usual),
             terms=4,
         )
     yield Sample(
@@ -265,14 +304,16 @@ def dials_samples(rng):
     rest = [0.25, 0.125, 0.5, 0.75, 0.25]
     first, second = [1.0, 0.5, *rest], [0.5 / 0.75, np.sqrt(0.4375), *rest]
     one = lambda x: np.full((), x, np.float32)  # noqa: E731
-    by_array = {"options": None}
-    yield Sample("worked, first", (one(0), (), ()), {"options": plain}, answers=(first, 1), dtypes=())
-    yield Sample("worked, second", (one(1), (one(0),), ()), {"options": plain}, answers=(second, 2), dtypes=())
-    yield Sample("worked, stopped", (one(1), (one(1),), ()), {"options": plain}, answers=(first, 1), dtypes=())
+    given, by_array = ({"options": options, "decoupled": False} for options in (plain, None))
+    yield Sample("worked, first", (one(0), (), ()), given, answers=(first, 1), dtypes=())
+    yield Sample("worked, second", (one(1), (one(0),), ()), given, answers=(second, 2), dtypes=())
+    yield Sample("worked, stopped", (one(1), (one(1),), ()), given, answers=(first, 1), dtypes=())
     dials = (np.array(plain),)
     yield Sample("worked, from dials", (one(1), (), dials), by_array, answers=(second, 2), dtypes=())
-    usual = (0.01, 0.9, 0.999, 1e-8, 0.0)
-    yield Sample("later", (one(999), (one(0),), ()), {"options": usual}, terms=4, dtypes=())
+    apart = [*first[:3], 1 - 0.5 * 0.125, *first[4:]]
+    yield Sample("worked, decoupled", (one(0), (), ()), {**given, "decoupled": True}, answers=(apart, 1), dtypes=())
+    usual = {"options": (0.01, 0.9, 0.999, 1e-8, 0.0), "decoupled": False}
+    yield Sample("later", (one(999), (one(0),), ()), usual, terms=4, dtypes=())
 
 
 ADAM_STEP = register(

@@ -16,6 +16,7 @@ from ..framework.launch import launch
 from ..framework.op import Grad, Kernel, Op, Sample, register
 from ..framework.repeat import repeated
 from ..framework.window import elements, pixel
+from .resample import integer_mean
 
 
 def avg_pool2d(
@@ -37,8 +38,8 @@ def avg_pool2d(
     """
     settings = window.pooling("avg_pool2d", input.shape, kernel_size, stride, padding, 1, ceil_mode)
     del settings["dilation"]
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(f"avg_pool2d: expected a floating input, got {input.dtype.name}")
+    if not input.dtype.is_floating_point and input.dtype is not dtypes.int64:
+        raise RuntimeError(f"avg_pool2d: expected a floating or int64 input, got {input.dtype.name}")
     if not isinstance(count_include_pad, (bool, np.bool_)):
         raise TypeError(f"avg_pool2d: count_include_pad must be a bool, got {count_include_pad!r}")
     if divisor_override is not None:
@@ -47,6 +48,10 @@ def avg_pool2d(
         if divisor_override == 0:
             raise RuntimeError("avg_pool2d: divisor_override must not be 0")
         divisor_override = int(divisor_override)
+    if input.dtype is dtypes.int64:
+        kernel, step, before = settings["kernel_size"], settings["stride"], settings["padding"]
+        size = window.sizes(input.shape, kernel, step, before, (1, 1), settings["ceil_mode"])
+        return integer_mean(input, size, kernel, step, before, bool(count_include_pad), divisor_override)
     return apply(
         AVG_POOL2D, input, **settings, count_include_pad=bool(count_include_pad), divisor_override=divisor_override
     )
@@ -382,10 +387,10 @@ def samples(rng):
     )
     yield Sample(
         "integers",
-        (np.zeros((1, 2, 2), np.int64),),
+        (np.zeros((1, 2, 2), np.int32),),
         {"kernel_size": 2},
         dtypes=(),
-        raises=(RuntimeError, "avg_pool2d: expected a floating input, got int64"),
+        raises=(RuntimeError, "avg_pool2d: expected a floating or int64 input, got int32"),
     )
 
 

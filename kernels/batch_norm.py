@@ -51,9 +51,10 @@ def batch_norm(
     """``input`` (N, C) or (N, C, ...) with each channel brought to mean ``bias`` and deviation ``weight``.
 
     In training the batch's own statistics are used, and the running ones (both (C,), or both None) are updated in
-    place, and ``num_batches_tracked``, an integer (), is counted up beside them; else the running ones are used.  Half inputs may come with float32 parameters.  Raises RuntimeError for
-    shapes, dtypes and missing statistics that do not fit, ValueError for a bad ``eps`` and for training on one value
-    a channel, TypeError for a ``momentum`` that is no number.
+    place, with ``num_batches_tracked``, an integer (), counted up beside them; else the running ones are used.  Half
+    inputs may come with float32 parameters.  Raises RuntimeError for shapes, dtypes and missing statistics that do not
+    fit, ValueError for a bad ``eps`` and for training on one value a channel, TypeError for a ``momentum`` that is no
+    number.
 
     >>> batch_norm(Tensor([[1.0], [3.0]]), None, None, training=True, eps=1e-12).numpy()
     array([[-1.],
@@ -74,7 +75,7 @@ def batch_norm(
     if not training:
         assert running_mean is not None and running_var is not None
         return apply(BATCH_NORM_EVAL, input, scale, shift, running_mean.detach(), running_var.detach(), eps=eps)
-    running: tuple[Any, ...] = (0.0, 0.0, 0.0)  # none are kept
+    running = (0.0, 0.0, 0.0)  # none are kept
     if running_mean is not None and running_var is not None:
         batches = 0.0 if num_batches_tracked is None else num_batches_tracked
         running = (running_mean.detach(), running_var.detach(), batches)

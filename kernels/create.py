@@ -2,6 +2,8 @@
 
     arange[i]   = start + i * step,  for i = 0, 1, ... while it has not reached end
     linspace[i] = start + i * (end - start) / (steps - 1)
+    logspace[i] = base ** linspace[i]
+    vander[i, j] = x[i] ** (N - 1 - j)
     eye[i, j]   = 1 where i == j, else 0
 
 Nothing here is a row: there is no input to have a gradient.  On a device, arrays of one value are filled there; the
@@ -51,29 +53,42 @@ def _kind(dtype: Any) -> np.dtype:
     return (dtypes.get_default_dtype() if dtype is None else dtypes.dtype_of(dtype)).numpy
 
 
-def zeros(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *shape: Any,
+    size: Any = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of zeros, of the default dtype unless told otherwise.  Raises RuntimeError for a negative size.
 
     >>> zeros(2, 2).tolist()
     [[0.0, 0.0], [0.0, 0.0]]
     """
-    shape, backend = shape_of("zeros", size), _place(device)
+    sizes, backend = shape_of("zeros", shape, size), _place(device)
     if backend is None:
-        return _made(np.zeros(shape, _kind(dtype)), requires_grad)
-    return _made(_full(shape, 0, _kind(dtype), backend), requires_grad)
+        return _made(np.zeros(sizes, _kind(dtype)), requires_grad)
+    return _made(_full(sizes, 0, _kind(dtype), backend), requires_grad)
 
 
-def ones(*size: Any, dtype: DType | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *shape: Any,
+    size: Any = None,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ones, of the default dtype unless told otherwise.  Raises RuntimeError for a negative size.
 
     >>> ones(3).tolist()
     [1.0, 1.0, 1.0]
     """
-    return _made(_full(shape_of("ones", size), 1, _kind(dtype), _place(device)), requires_grad)
+    return _made(_full(shape_of("ones", shape, size), 1, _kind(dtype), _place(device)), requires_grad)
 
 
 def empty(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: DType | None = None,
     device: Device = None,
     requires_grad: bool = False,
@@ -84,7 +99,7 @@ def empty(
     >>> empty(2, 3).shape
     (2, 3)
     """
-    shape, backend = shape_of("empty", size), _place(device)
+    shape, backend = shape_of("empty", sizes, size), _place(device)
     check("empty", memory_format, shape, preserve=False)
     array = np.empty(shape, _kind(dtype)) if backend is None else _empty(shape, _kind(dtype), backend)
     return _made(arranged(array, strides_for(shape, (), memory_format)), requires_grad)
@@ -196,7 +211,7 @@ def empty_like(
 
 
 def arange(
-    start: float,
+    start: float | None = None,
     end: float | None = None,
     step: float = 1,
     *,
@@ -214,6 +229,9 @@ def arange(
     """
     if end is None:
         start, end = 0, start
+    if end is None:
+        raise TypeError("arange: expected an end")
+    start = 0 if start is None else start
     first, last, apart = (_number("arange", x) for x in (start, end, step))
     if apart == 0:
         raise RuntimeError("arange: step must not be 0")
@@ -259,6 +277,75 @@ def linspace(
     return _from_host(values.astype(kind), device, requires_grad)
 
 
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``base`` to the power of ``steps`` numbers from ``start`` to ``end``, both included, equally far apart.
+
+    Raises RuntimeError where ``steps`` is negative.
+
+    >>> logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    powers = linspace(start, end, steps, dtype=dtypes.float64, device="cpu")
+    values = np.power(float(_number("logspace", base)), powers.numpy())
+    kind = _kind(dtype)
+    if kind.kind in "iub":
+        values = np.trunc(values)
+    return _from_host(values.astype(kind), device, requires_grad)
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
+    """Powers of the elements of a vector, a row each: x ** (N - 1), ..., x ** 0, or the other way round.
+
+    As many as there are elements unless told otherwise.  Raises RuntimeError for other shapes and a negative ``N``.
+
+    >>> vander(Tensor([2, 3])).tolist()
+    [[2, 1], [3, 1]]
+    """
+    if x.ndim != 1:
+        raise RuntimeError(f"vander: expected a vector, got shape {x.shape}")
+    count = x.numel() if N is None else N
+    if count < 0:
+        raise RuntimeError(f"vander: N must not be negative, got {count}")
+    column = x.unsqueeze(-1)
+    powers = [ones_like(column)]
+    for _ in range(1, count):
+        powers.append(powers[-1] * column)
+    if not count:
+        return x.new_zeros((x.numel(), 0))
+    from .cat import cat
+
+    return cat(powers if increasing else powers[::-1], 1)
+
+
+def empty_strided(
+    size: Any, stride: Any, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of these strides, in elements, whose values are whatever was in memory.
+
+    Raises RuntimeError for negative sizes or strides and where there are not as many of one as of the other.
+
+    >>> empty_strided((2, 3), (1, 2)).stride()
+    (1, 2)
+    """
+    shape, strides = shape_of("empty_strided", (size,)), shape_of("empty_strided", (stride,))
+    if len(shape) != len(strides):
+        raise RuntimeError(f"empty_strided: size {shape} and stride {strides} differ in length")
+    room = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if math.prod(shape) else 0
+    flat = empty(room, dtype=dtype, device=device)
+    from .as_strided import as_strided
+
+    return _made(as_strided(flat, shape, strides, 0).array, requires_grad)
+
+
 def eye(
     n: int, m: int | None = None, *, dtype: DType | None = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -284,6 +371,36 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Device = None) -> T
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)
     return _from_host(host_array(data, dtype, copy=False), device, False)
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: DType | None = None,
+    device: Device = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``obj`` as a tensor: with a copy where ``copy`` is true or one is needed; without history unless ``requires_grad``.
+
+    Raises ValueError where a copy is needed and ``copy`` is false, else as ``tensor``.
+
+    >>> x = np.zeros(2); asarray(x).numpy() is x, asarray(x, copy=True).numpy() is x
+    (True, False)
+    """
+    found = as_tensor(obj, dtype, device)
+    shares = isinstance(obj, Tensor) and found is obj
+    if isinstance(obj, np.ndarray) and isinstance(found.array, np.ndarray):
+        shares = np.shares_memory(found.array, obj) or not obj.size
+    if copy is False and not shares:
+        raise ValueError("asarray: a copy is needed, and copy is False")
+    if copy and shares:
+        found = found.detach().clone()
+    if found.wants_grad and not requires_grad:
+        found = found.detach()
+    if requires_grad and not found.wants_grad:
+        found = found.detach().requires_grad_()
+    return found
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

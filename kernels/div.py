@@ -36,6 +36,15 @@ def div(input: Tensor | float, other: Tensor | float, *, rounding_mode: str | No
     return apply(DIV_FLOOR if rounding_mode == "floor" else DIV_TRUNC, input, other)
 
 
+def true_divide(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """``div`` without rounding.
+
+    >>> true_divide(Tensor([1, 3]), 2).tolist()
+    [0.5, 1.5]
+    """
+    return apply(DIV, input, other)
+
+
 def floor_divide(input: Tensor | float, other: Tensor | float) -> Tensor:
     """``input / other`` rounded down; shapes broadcast, dtypes are promoted, integers stay integers.
 

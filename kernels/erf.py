@@ -1,8 +1,8 @@
 """The error function and its complement, elementwise.
 
-    erf   f  = 2 / sqrt(pi) * integral of e ** -t ** 2 from 0 to x
+    erf   out = 2 / sqrt(pi) * integral of e ** -t ** 2 from 0 to x
           f' = 2 / sqrt(pi) * e ** -x ** 2,  f'' = -2 x f'
-    erfc  f  = 1 - erf(x), with all its digits where x is large
+    erfc  out = 1 - erf(x), with all its digits where x is large
           f' = -2 / sqrt(pi) * e ** -x ** 2,  f'' = -2 x f'
 
 NumPy has neither.  In double precision erf(x) / x is a polynomial in x ** 2 for |x| <= 1; beyond, erfc(z) is

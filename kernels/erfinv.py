@@ -1,6 +1,6 @@
 """The inverse of the error function, elementwise.
 
-    erf(f) = x,  f' = sqrt(pi) / 2 e ** f ** 2,  f'' = 2 f f' ** 2
+    out = erfinv(x), so that erf(out) = x,  f' = sqrt(pi) / 2 e ** f ** 2,  f'' = 2 f f' ** 2
 
 It is infinite at -1 and 1 and NaN outside.  In NumPy it starts from Winitzki's formula (2008), which is good to three
 digits, and takes three steps of Halley's method in double precision, on erfc where erf is near 1.

@@ -4,22 +4,25 @@ out[..., i, ...] = input[..., 0, ...]
 grad_input       = grad summed over the repeated dimensions
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..autograd import Tensor, apply
 from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.shape import sizes as _sizes
 from ..framework.view import viewing
 
 
-def expand(input: Tensor, *sizes: int) -> Tensor:
-    """A view of ``input`` with dimensions of size 1 (and new leading ones) grown to ``sizes``; -1 keeps a size.
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
+    """A view of ``input`` with dimensions of size 1 (and new leading ones) grown to ``size``; -1 keeps a size.
 
     Raises RuntimeError for a size that does not fit.
 
     >>> expand(Tensor([[1.0], [2.0]]), 2, 3).shape
     (2, 3)
     """
-    wanted = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes)
+    wanted = _sizes("expand", sizes, size)
     lead = len(wanted) - input.ndim
     if lead < 0 or any(n == -1 for n in wanted[:lead]):
         raise RuntimeError(f"expand: sizes {wanted} do not fit the input's shape {input.shape}")

@@ -1,7 +1,7 @@
 """Powers of 2, and the exponential function less one, elementwise.
 
-    exp2   f' = ln 2 2 ** x,  f'' = ln 2 f'
-    expm1  f' = e ** x,  f'' = e ** x
+    exp2   out = exp2(input),  f' = ln 2 2 ** x,  f'' = ln 2 f'
+    expm1  out = expm1(input),  f' = e ** x,  f'' = e ** x
 
 expm1 keeps its digits near 0.  The exponential function is in ``exp.py``.
 """

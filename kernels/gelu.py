@@ -1,8 +1,8 @@
 """Gaussian error linear unit, elementwise, exact or by a hyperbolic tangent.
 
-    gelu       f   = x P(x),  P(x) = (1 + erf(x / sqrt 2)) / 2,  p = P' = e ** (-x ** 2 / 2) / sqrt(2 pi)
+    gelu       out = x P(x),  P(x) = (1 + erf(x / sqrt 2)) / 2,  p = P' = e ** (-x ** 2 / 2) / sqrt(2 pi)
                f'  = P + x p,  f'' = p (2 - x ** 2)
-    gelu_tanh  f   = x (1 + t) / 2,  t = tanh(u),  u = sqrt(2 / pi) (x + 0.044715 x ** 3)
+    gelu_tanh  out = x (1 + t) / 2,  t = tanh(u),  u = sqrt(2 / pi) (x + 0.044715 x ** 3)
                f'  = (1 + t) / 2 + x (1 - t ** 2) u' / 2
                f'' = (1 - t ** 2) (u' + x (u'' / 2 - t u' ** 2))
 

@@ -15,13 +15,13 @@ Shapes broadcast.  The value is one pass, each gradient another.  Source: Huber 
 
 import numpy as np
 
-from ..autograd import Tensor, apply, autocast_inputs
+from ..autograd import Tensor, apply
 from ..framework.elementwise import elementwise, run
 from ..framework.language import jit, tl
 from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import plus, reduce
 from ..framework.repeat import repeated
-from .mse_loss import REDUCTIONS, check_reduction, reciprocal, share
+from .mse_loss import REDUCTIONS, check_reduction, reciprocal, share, weighted
 from .softmax import wide
 
 
@@ -58,7 +58,7 @@ def huber_loss(
 ) -> Tensor:
     """As ``l1_loss``, but ``d ** 2 / 2`` for differences below ``delta`` and ``delta * (|d| - delta / 2)`` above.
 
-    Raises as ``l1_loss``, and RuntimeError unless delta > 0.
+    The mean of weighted losses is that of all elements here, as in PyTorch.  Raises as ``l1_loss``, and RuntimeError unless delta > 0.
 
     >>> huber_loss(Tensor([1.0, 3.0]), Tensor([0.0, 0.0]), reduction="none", delta=2.0).tolist()
     [0.5, 4.0]
@@ -74,12 +74,11 @@ def _loss(row, input, target, reduction, weight, **settings):
         raise RuntimeError(f"{row.name}: expected floating tensors, got {input.dtype.name} and {target.dtype.name}")
     if weight is None:
         return apply(row, input, target, reduction=reduction, **settings)
-    if weight.shape != input.shape:
-        raise ValueError(f"{row.name}: expected weight of the input's shape {input.shape}, got {weight.shape}")
-    input, target, weight = autocast_inputs(row, input, target, weight)
-    losses = apply(row, input, target, reduction="none", **settings) * weight
+    losses, weight = weighted(row, input, target, weight, **settings)
     if reduction == "none":
         return losses
+    if reduction == "mean" and row is HUBER_LOSS:  # as in PyTorch, which divides the other losses by the weights
+        return OPS["mean"].function(losses)
     total = OPS["sum"].function(losses)
     return total / OPS["sum"].function(weight) if reduction == "mean" else total
 
@@ -94,22 +93,30 @@ def _reduced(losses, reduction, kind):
     return np.asarray(total * total.dtype.type(reciprocal(losses.size, reduction))).astype(kind, copy=False)
 
 
-def _difference(input, target):
-    return np.asarray(np.subtract(wide(input), wide(target)))
+def _size(input, target):
+    d = np.asarray(np.subtract(wide(input), wide(target)))
+    return np.abs(d, out=d)
+
+
+def _bent(size, bound, factor):
+    """``factor * size ** 2 / 2`` below ``bound``, and straight on from there."""
+    below = np.minimum(size, size.dtype.type(bound))
+    size -= below * size.dtype.type(0.5)
+    size *= below
+    size *= size.dtype.type(factor)
+    return size
 
 
 def l1_numpy(input, target, *, reduction):
-    return _reduced(np.abs(_difference(input, target)), reduction, input.dtype)
+    return _reduced(_size(input, target), reduction, input.dtype)
 
 
 def smooth_l1_numpy(input, target, *, reduction, beta):
-    size = np.abs(_difference(input, target))
-    return _reduced(np.where(size < beta, size * size * (0.5 / beta), size - 0.5 * beta), reduction, input.dtype)
+    return _reduced(_bent(_size(input, target), beta, 1 / beta), reduction, input.dtype)
 
 
 def huber_numpy(input, target, *, reduction, delta):
-    size = np.abs(_difference(input, target))
-    return _reduced(np.where(size < delta, size * size * 0.5, (size - 0.5 * delta) * delta), reduction, input.dtype)
+    return _reduced(_bent(_size(input, target), delta, 1.0), reduction, input.dtype)
 
 
 def _held(d, bound):
@@ -119,7 +126,8 @@ def _held(d, bound):
 
 def l1_slope_numpy(grad, input, target, *, scale):
     d = np.asarray(input - target)
-    return grad * np.sign(d) * d.dtype.type(scale)
+    one = d.dtype.type(scale)
+    return grad * np.where(d > 0, one, np.where(d < 0, -one, one * 0))  # 0 for nan, as in PyTorch
 
 
 def smooth_l1_slope_numpy(grad, input, target, *, scale, beta):
@@ -170,7 +178,7 @@ def _hold(d, bound):
 @jit
 def _l1_slope(grad, x, t, scale):
     d = x - t
-    return grad * scale * tl.where(d > 0, 1.0, tl.where(d < 0, -1.0, d)).to(d.dtype)
+    return grad * scale * tl.where(d > 0, 1.0, tl.where(d < 0, -1.0, 0.0)).to(d.dtype)
 
 
 @jit
@@ -240,7 +248,9 @@ def _samples(name, settings, worked):
         losses, slopes = map(np.array, worked)
         yield Sample("none", (x, t), {"reduction": "none", **settings}, answers=(losses, slopes, -slopes))
         yield Sample("sum", (x, t), {"reduction": "sum", **settings}, answers=(losses.sum(), slopes, -slopes))
-        yield Sample("mean", (x, t), {"reduction": "mean", **settings}, answers=(losses.mean(), slopes / 5, -slopes / 5))
+        yield Sample(
+            "mean", (x, t), {"reduction": "mean", **settings}, answers=(losses.mean(), slopes / 5, -slopes / 5)
+        )
         empty = np.zeros((0, 2))
         yield Sample("of nothing", (empty, empty), {"reduction": "mean", **settings}, answers=(np.nan, empty, empty))
         for reduction in REDUCTIONS:

@@ -1,10 +1,10 @@
 """Hyperbolic sine and cosine, and the inverses of both and of the tangent, elementwise.
 
-    sinh   f' = cosh x,  f'' = sinh x
-    cosh   f' = sinh x,  f'' = cosh x
-    asinh  f' = 1 / sqrt(x ** 2 + 1),  f'' = -x f' ** 3
-    acosh  f' = 1 / sqrt(x ** 2 - 1),  f'' = -x f' ** 3
-    atanh  f' = 1 / (1 - x ** 2),  f'' = 2 x f' ** 2
+    sinh   out = sinh(input),  f' = cosh x,  f'' = sinh x
+    cosh   out = cosh(input),  f' = sinh x,  f'' = cosh x
+    asinh  out = asinh(input),  f' = 1 / sqrt(x ** 2 + 1),  f'' = -x f' ** 3
+    acosh  out = acosh(input),  f' = 1 / sqrt(x ** 2 - 1),  f'' = -x f' ** 3
+    atanh  out = atanh(input),  f' = 1 / (1 - x ** 2),  f'' = 2 x f' ** 2
 
 acosh is NaN below 1, atanh outside [-1, 1].  The hyperbolic tangent is in ``tanh.py``.
 """

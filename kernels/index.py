@@ -11,7 +11,8 @@ positions where those dimensions were, if they stand side by side, else at its f
                 grad_value      = grad at the positions
 
 The sum in ``index_backward`` runs over the repeats of each position in their order, without atomics, so that it does
-not vary from run to run; on a device the positions are read on the host to find that order.
+not vary from run to run; on a device the positions are sorted there first (see ``framework/order.py``), and one program
+adds all repeats of a position.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from math import prod
 import numpy as np
 
 from ..framework import dtypes
-from ..framework.array import empty_like, from_numpy
+from ..framework.array import empty_like
 from ..framework.elementwise import _number
 from ..framework.fill import zeros_like
 from ..framework.language import cdiv, jit, tl
 from ..framework.launch import contiguous, copied, launch, offset_of
 from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.order import ordered
 from ..framework.reduction import accumulator
 from ..framework.strides import classify
 
@@ -77,6 +79,9 @@ def forward_numpy(input, positions, *, dims):
 def backward_numpy(grad, positions, *, dims, shape):
     out = np.zeros(shape, grad.dtype)
     flat = positions.reshape(-1)
+    if grad.size == flat.size and grad.dtype != np.int64 and out.size:  # one number each: summed in float64, in order
+        sums = np.bincount(flat, grad.reshape(-1), out.size)
+        return sums.reshape(shape).astype(grad.dtype, copy=False)
     order, starts = _groups(flat)
     if starts.size == flat.size:  # no position is repeated
         put(out, grad, positions, dims)
@@ -122,6 +127,7 @@ def _gather(
     n,
     count,
     inner,
+    all_among,
     before,
     before_strides,
     among,
@@ -130,8 +136,8 @@ def _gather(
     after_strides,
     BLOCK: tl.constexpr,
 ):
-    # in (before, among, after), any strides · positions (count,), places in among
-    # out (before, count, after), row-major
+    # in (before, among, after), any strides · positions (count,), places in among, which has all_among of them
+    # out (before, count, after), row-major, 0 for a position that is no such place
     # one program per BLOCK elements of out
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = element < n
@@ -142,7 +148,8 @@ def _gather(
         + offset_of(position, among, among_strides)
         + offset_of(element % inner, after, after_strides)
     )
-    tl.store(out_ptr + element, tl.load(in_ptr + where, mask=mask), mask=mask)
+    there = mask & (position >= 0) & (position < all_among)
+    tl.store(out_ptr + element, tl.load(in_ptr + where, mask=there, other=0), mask=mask)
 
 
 @jit
@@ -188,23 +195,22 @@ def _scatter(
 
 
 @jit
-def _add_up(out_ptr, grad_ptr, order_ptr, starts_ptr, n, count, different, inner, all_among, zero, BLOCK: tl.constexpr):
-    # grad (before, count, after), row-major · order (count,): numbers of positions, sorted by place
-    # starts (3, different): where the group of each place begins in order, where it ends, and the place itself
-    # out (before, all_among, after), row-major · one program per BLOCK elements of (before, different, after)
+def _add_up(out_ptr, grad_ptr, keys_ptr, ends_ptr, n, count, inner, all_among, zero, BLOCK: tl.constexpr):
+    # grad (before, count, after), row-major · keys, ends (count,): the numbers of positions, sorted by place
+    # out (before, all_among, after), row-major · one program per BLOCK elements of grad, of which each group's first adds
     element = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = element < n
     row, last = element // inner, element % inner
-    first, group = row // different, row % different
-    begin = tl.load(starts_ptr + group, mask=mask, other=0)
-    end = tl.load(starts_ptr + different + group, mask=mask, other=0)
-    place = tl.load(starts_ptr + 2 * different + group, mask=mask, other=0)
+    first, begin = row // count, row % count
+    end = tl.load(ends_ptr + begin, mask=mask, other=0)
+    place = tl.load(keys_ptr + begin, mask=mask, other=0) // count
     acc = tl.zeros((BLOCK,), zero.dtype) + zero
-    longest = tl.max(end - begin, 0)
+    longest = tl.max(tl.where(mask, end - begin, 0), 0)
     for i in range(0, longest):
-        live = begin + i < end
-        number = tl.load(order_ptr + begin + i, mask=live, other=0)
+        live = mask & (begin + i < end)
+        number = tl.load(keys_ptr + begin + i, mask=live, other=0) % count
         acc += tl.load(grad_ptr + (first * count + number) * inner + last, mask=live, other=0).to(acc.dtype)
+    mask = mask & (begin < end) & (place < all_among)
     tl.store(out_ptr + (first * all_among + place) * inner + last, acc.to(out_ptr.dtype.element_ty), mask=mask)
 
 
@@ -237,6 +243,7 @@ def forward_triton(input, positions, *, dims):
         n,
         positions.size,
         prod(shape[d] for d in after),
+        prod(shape[d] for d in dims),
         *_group(shape, before, input.strides),
         *_group(shape, dims, input.strides),
         *_group(shape, after, input.strides),
@@ -251,27 +258,21 @@ def backward_triton(grad, positions, *, dims, shape):
     among = prod(shape[d] for d in dims)
     # (before, among, after) in memory; the dimensions are put back in their order below
     out = zeros_like(grad, tuple(shape[d] for d in (*rest[:first], *dims, *rest[first:])))
-    flat = positions.numpy().reshape(-1)
-    if grad.size:
-        order, starts = _groups(flat)
-        ends = np.append(starts[1:], flat.size)
-        backend = grad.backend
-        groups = from_numpy(np.stack([starts, ends, flat[order[starts]]]).astype(np.int64), backend)
-        inner = prod(shape[d] for d in rest[first:])
-        n = grad.size // flat.size * starts.size
-        block = backend.block_size(n)
-        # one program per BLOCK elements that receive a sum
+    n = grad.size
+    if n:
+        keys, ends = ordered(positions)
+        block = grad.backend.block_size(n)
+        # one program per BLOCK elements of grad
         launch(
             _add_up,
             (cdiv(n, block),),
             out,
             contiguous(grad),
-            from_numpy(order.astype(np.int64), backend),
-            groups,
+            keys,
+            ends,
             n,
-            flat.size,
-            starts.size,
-            inner,
+            positions.size,
+            prod(shape[d] for d in rest[first:]),
             among,
             _number(accumulator(grad.dtype))(0),
             BLOCK=block,

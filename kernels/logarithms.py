@@ -1,8 +1,8 @@
 """Logarithms to the bases 2 and 10, and of one more than the input, elementwise.
 
-    log2   f' = 1 / (x ln 2),  f'' = -f' / x
-    log10  f' = 1 / (x ln 10),  f'' = -f' / x
-    log1p  f' = 1 / (1 + x),  f'' = -f' ** 2
+    log2   out = log2(input),  f' = 1 / (x ln 2),  f'' = -f' / x
+    log10  out = log10(input),  f' = 1 / (x ln 10),  f'' = -f' / x
+    log1p  out = log1p(input),  f' = 1 / (1 + x),  f'' = -f' ** 2
 
 NaN below 0, or below -1 for log1p, which keeps its digits near 0.  The natural logarithm is in ``log.py``.
 """

@@ -1,6 +1,6 @@
 """The inverse of the logistic function, elementwise.
 
-    f = log(x / (1 - x)),  f' = 1 / (x (1 - x)),  f'' = (2 x - 1) f' ** 2
+    out = log(x / (1 - x)),  f' = 1 / (x (1 - x)),  f'' = (2 x - 1) f' ** 2
 
 With ``eps`` x is first limited to [eps, 1 - eps]; outside f' = f'' = 0.  Without it all are NaN outside [0, 1].
 """

@@ -11,10 +11,10 @@ from math import prod
 
 import numpy as np
 
-from ..autograd import Tensor, apply
+from ..autograd import Tensor, apply, autocast_inputs
 from ..framework.elementwise import elementwise, run
 from ..framework.language import jit
-from ..framework.op import Grad, Kernel, Op, Sample, register
+from ..framework.op import OPS, Grad, Kernel, Op, Sample, register
 from ..framework.reduction import plus, reduce
 from ..framework.repeat import repeated
 from .softmax import wide
@@ -22,10 +22,12 @@ from .softmax import wide
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The mean (or "sum", or with "none" each) of the squared differences; floating, shapes broadcast.
 
-    Raises ValueError for another reduction, RuntimeError for shapes that do not broadcast and integers throughout.
+    ``weight``, of the input's shape, multiplies each; the mean is then their sum divided by that of the weights.  Raises
+    ValueError for another reduction or a weight of another shape, RuntimeError for shapes that do not broadcast and
+    integers throughout.
 
     >>> mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0])).item()
     2.0
@@ -33,7 +35,21 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     check_reduction("mse_loss", reduction)
     if not (input.dtype.is_floating_point or target.dtype.is_floating_point):
         raise RuntimeError(f"mse_loss: expected floating tensors, got {input.dtype.name} and {target.dtype.name}")
-    return apply(MSE_LOSS, input, target, reduction=reduction)
+    if weight is None:
+        return apply(MSE_LOSS, input, target, reduction=reduction)
+    losses, weight = weighted(MSE_LOSS, input, target, weight)
+    if reduction == "none":
+        return losses
+    total = OPS["sum"].function(losses)
+    return total / OPS["sum"].function(weight) if reduction == "mean" else total
+
+
+def weighted(row, input, target, weight, **settings):
+    """Each loss times its weight, and the weights, all in float32 where an autocast region asks for it."""
+    if weight.shape != input.shape:
+        raise ValueError(f"{row.name}: expected weight of the input's shape {input.shape}, got {weight.shape}")
+    input, target, weight = autocast_inputs(row, input, target, weight)
+    return apply(row, input, target, reduction="none", **settings) * weight, weight
 
 
 def check_reduction(name, reduction):

@@ -14,7 +14,7 @@ from ..framework.shape import dimension, dimensions, sizes
 from ..framework.view import viewing
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A view of ``input`` whose dimension i is the input's dimension ``dims[i]``.
 
     Raises RuntimeError unless every dimension is named once.
@@ -22,7 +22,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     >>> permute(Tensor([[[1.0, 2.0, 3.0]]]), 2, 0, 1).shape
     (3, 1, 1)
     """
-    wanted = sizes("permute", dims)
+    wanted = sizes("permute", order, dims)
     if len(wanted) != input.ndim:
         raise RuntimeError(f"permute: {len(wanted)} dimensions are named in {wanted}, the input has {input.ndim}")
     return apply(PERMUTE, input, dims=dimensions("permute", wanted, input.ndim))

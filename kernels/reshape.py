@@ -20,7 +20,7 @@ from ..framework.shape import dimension, filled_in, sizes
 from ..framework.view import viewing
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """``input`` in another shape of as many elements: a view where strides allow, else a copy; one size may be -1.
 
     Raises RuntimeError where the sizes do not hold the input's elements.
@@ -28,10 +28,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     >>> reshape(Tensor([1.0, 2.0, 3.0, 4.0]), 2, -1).shape
     (2, 2)
     """
-    return apply(RESHAPE, input, shape=filled_in("reshape", sizes("reshape", shape), input.array.size))
+    return apply(RESHAPE, input, shape=filled_in("reshape", _sizes("reshape", sizes, shape), input.array.size))
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """A view of ``input`` in another shape of as many elements; one size may be -1.
 
     Raises RuntimeError where the sizes do not hold the input's elements, or its strides allow no such view.
@@ -39,7 +39,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     >>> x = Tensor([1.0, 2.0, 3.0, 4.0]); view(x, (2, 2)).data_ptr() == x.data_ptr()
     True
     """
-    wanted = filled_in("view", sizes("view", shape), input.array.size)
+    wanted = filled_in("view", _sizes("view", sizes, size), input.array.size)
     try:
         return apply(VIEW, input, shape=wanted)
     except ValueError:

@@ -141,10 +141,10 @@ def _round(x):
 
 @jit
 def _decimals(x, scale, up):
-    if up:
-        return quotient(libdevice.nearbyint(x * scale), scale + x * 0)
-    else:
-        return libdevice.nearbyint(quotient(x, scale + x * 0)) * scale
+    unit = tl.zeros_like(x) + scale
+    after = quotient(libdevice.nearbyint(x * scale), unit)
+    before = libdevice.nearbyint(quotient(x, unit)) * scale
+    return tl.where(up, after, before)
 
 
 @jit
@@ -170,9 +170,9 @@ def _samples(name, function):
 def decimals_samples(rng):
     yield Sample(
         "worked, after the point",
-        (np.array([0.125, -1.375, 2.0]),),
+        (np.array([0.125, -1.375, 2.0, np.inf]),),
         {"scale": 100.0, "up": True},
-        answers=([0.12, -1.38, 2.0], [0.0] * 3),
+        answers=([0.12, -1.38, 2.0, np.inf], [0.0] * 4),
         dtypes=("float64", "float32"),
     )
     yield Sample(

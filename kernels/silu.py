@@ -1,8 +1,8 @@
 """Smooth rectifiers that multiply their input by a gate, elementwise: silu and mish.
 
-    silu  f   = x s,  s = 1 / (1 + e ** -x)
+    silu  out = x s,  s = 1 / (1 + e ** -x)
           f'  = s (1 + x (1 - s)),  f'' = s (1 - s) (2 + x (1 - 2 s))
-    mish  f   = x t,  t = tanh(log(1 + e ** x))
+    mish  out = x t,  t = tanh(log(1 + e ** x))
           f'  = t + x s (1 - t ** 2),  f'' = s (1 - t ** 2) (2 + x (1 - s - 2 s t))
 
 With n = e ** x (e ** x + 2), t is n / (n + 2); it is computed from ``e ** -|x|``, which does not overflow.

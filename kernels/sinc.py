@@ -1,6 +1,6 @@
 """The normalised cardinal sine, elementwise.
 
-    f = sin(z) / z,  z = pi x,  f(0) = 1
+    out = sin(z) / z,  z = pi x,  f(0) = 1
     f' = pi z g(z),  f'' = -pi ** 2 (f + 2 g(z)),  g(z) = (cos z - f) / z ** 2
 
 For |z| < 1 g is its series, the sum of (-1) ** k 2 k z ** (2 k - 2) / (2 k + 1)! from k = 1 on: the difference would

@@ -1,8 +1,8 @@
 """Softplus and the logarithm of the logistic function, elementwise.
 
-    softplus    f  = log(1 + e ** (beta x)) / beta  where beta x <= threshold,  x  elsewhere
+    softplus    out = log(1 + e ** (beta x)) / beta  where beta x <= threshold,  x  elsewhere
                 f' = sigmoid(beta x),  f'' = beta sigmoid(beta x) sigmoid(-beta x);  1 and 0 elsewhere
-    logsigmoid  f  = log(1 / (1 + e ** -x)) = min(x, 0) - log(1 + e ** -|x|)
+    logsigmoid  out = log(1 / (1 + e ** -x)) = min(x, 0) - log(1 + e ** -|x|)
                 f' = sigmoid(-x),  f'' = -sigmoid(x) sigmoid(-x)
 
 The logarithm is computed as ``max(z, 0) + log1p(e ** -|z|)``, which neither overflows nor loses small values.

@@ -1,7 +1,7 @@
 """Softsign, and what tanh takes off its input, elementwise.
 
-    softsign    f = x / (1 + |x|),  f' = 1 / (1 + |x|) ** 2,  f'' = -2 sign(x) / (1 + |x|) ** 3
-    tanhshrink  f = x - t,  t = tanh x,  f' = t ** 2,  f'' = 2 t (1 - t ** 2)
+    softsign    out = x / (1 + |x|),  f' = 1 / (1 + |x|) ** 2,  f'' = -2 sign(x) / (1 + |x|) ** 3
+    tanhshrink  out = x - t,  t = tanh x,  f' = t ** 2,  f'' = 2 t (1 - t ** 2)
 
 softsign is NaN at both infinities, as in PyTorch; its second derivative at 0 is given as 0.
 Source: Bergstra, Desjardins, Lamblin, Bengio (2009).

@@ -23,7 +23,8 @@ from .where import masked
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``input`` where it exceeds ``threshold``, ``value`` elsewhere; any shape and dtype but bool.
 
-    Integers stay integers, and so do the two numbers for them.  Raises RuntimeError for bool.
+    Integers stay integers, and so do the two numbers for them.  Raises RuntimeError for bool, and for numbers that an
+    integer dtype does not have.
 
     >>> threshold(Tensor([-1.0, 0.5, 2.0]), 0.5, 7.0).tolist()
     [7.0, 7.0, 2.0]
@@ -65,8 +66,14 @@ def _replaced(input, threshold, value, run):
         raise TypeError(f"threshold: expected a Tensor, got {type(input).__name__}")
     if input.dtype is dtypes.bool_:
         raise RuntimeError("threshold: expected numbers, got bool")
-    kind = float if input.dtype.is_floating_point else int
-    return run(THRESHOLD, input, threshold=kind(threshold), value=kind(value))
+    if input.dtype.is_floating_point:
+        return run(THRESHOLD, input, threshold=float(threshold), value=float(value))
+    numbers = {"threshold": int(threshold), "value": int(value)}
+    limits = np.iinfo(input.dtype.numpy)
+    for name, number in numbers.items():
+        if not limits.min <= number <= limits.max:
+            raise RuntimeError(f"threshold: {input.dtype.name} has no {number}, got it for {name}")
+    return run(THRESHOLD, input, **numbers)
 
 
 def threshold_numpy(input, *, threshold, value):

@@ -1,11 +1,11 @@
 """Sine, cosine, tangent and their inverses, elementwise; angles are in radians.
 
-    sin    f' = cos x,  f'' = -sin x
-    cos    f' = -sin x,  f'' = -cos x
-    tan    f' = 1 + tan x ** 2,  f'' = 2 tan x f'
-    asin   f' = 1 / sqrt(1 - x ** 2),  f'' = x f' ** 3
-    acos   f' = -1 / sqrt(1 - x ** 2),  f'' = -x / (1 - x ** 2) ** 1.5
-    atan   f' = 1 / (1 + x ** 2),  f'' = -2 x f' ** 2
+    sin    out = sin(input),  f' = cos x,  f'' = -sin x
+    cos    out = cos(input),  f' = -sin x,  f'' = -cos x
+    tan    out = tan(input),  f' = 1 + tan x ** 2,  f'' = 2 tan x f'
+    asin   out = asin(input),  f' = 1 / sqrt(1 - x ** 2),  f'' = x f' ** 3
+    acos   out = acos(input),  f' = -1 / sqrt(1 - x ** 2),  f'' = -x / (1 - x ** 2) ** 1.5
+    atan   out = atan(input),  f' = 1 / (1 + x ** 2),  f'' = -2 x f' ** 2
 
 The inverses are NaN outside [-1, 1], except atan.
 """

@@ -5,6 +5,8 @@ grad_input = grad  where condition holds, 0 elsewhere
 grad_other = 0     where condition holds, grad elsewhere
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..autograd import Tensor, apply
@@ -14,16 +16,24 @@ from ..framework.language import jit, tl
 from ..framework.op import Grad, Op, Sample, register
 
 
-def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
     """``input`` where the bool tensor ``condition`` holds, ``other`` elsewhere; all three broadcast.
 
-    The dtypes of ``input`` and ``other`` are promoted.  Raises RuntimeError for a condition that is not of bool.
+    ``condition`` alone gives the places where it is not 0, as ``nonzero`` with ``as_tuple``.  The dtypes of ``input`` and
+    ``other`` are promoted.  Raises RuntimeError for a condition of another dtype, TypeError for one of the two without the
+    other.
 
     >>> where(Tensor([True, False]), Tensor([1.0, 2.0]), 0).numpy()
     array([1., 0.], dtype=float32)
     """
     if not isinstance(condition, Tensor):
         raise TypeError(f"where: expected condition to be a Tensor, got {type(condition).__name__}")
+    if input is None and other is None:
+        from .nonzero import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where: expected condition alone, or with both input and other")
     if condition.dtype is not dtypes.bool_:
         raise RuntimeError(f"where: expected condition of dtype bool, got {condition.dtype.name}")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):

@@ -1,4 +1,4 @@
-"""Adam as an optimizer; the formulas are in ``kernels/adam.py``."""
+"""Adam and AdamW as optimizers; the formulas are in ``kernels/adam.py``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Adam(Optimizer):
     the root of the running mean of their squares.
 
     ``betas`` say how slowly these means move, ``eps`` is added to the root, ``weight_decay`` adds that much of the
-    parameter to its gradient, ``amsgrad`` divides by the greatest root so far, ``maximize`` goes uphill.
+    parameter to its gradient, or shrinks the parameter itself with ``decoupled_weight_decay``, ``amsgrad`` divides by the
+    greatest root so far, ``maximize`` goes uphill.
     ``state[p]["step"]`` is a number, or, once a GradScaler has left it to a device whether steps are made, a tensor there.
     Raises ValueError for negative rates and for betas outside [0, 1).
 
@@ -37,6 +38,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -47,17 +49,18 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
     def check(self, options: Any) -> None:
-        nonnegative("Adam", **{key: options[key] for key in ("lr", "eps", "weight_decay")})
+        nonnegative(type(self).__name__, **{key: options[key] for key in ("lr", "eps", "weight_decay")})
         betas = tuple(options["betas"])
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"Adam: expected betas, two numbers in [0, 1), got {options['betas']}")
+            raise ValueError(f"{type(self).__name__}: expected betas, two numbers in [0, 1), got {options['betas']}")
 
     def fixed(self, group: dict[str, Any]) -> Any:
-        return group["amsgrad"], group["maximize"]
+        return group["amsgrad"], group["maximize"], group["decoupled_weight_decay"]
 
     def update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         found_inf = self.found_inf
@@ -91,6 +94,7 @@ class Adam(Optimizer):
                 () if found_inf is None else (found_inf,),
                 numbers=numbers,
                 maximize=bool(group["maximize"]),
+                decoupled=bool(group["decoupled_weight_decay"]),
             )
 
     def _on_host(self, group: dict[str, Any], moving: list[Tensor]) -> Any:
@@ -102,7 +106,7 @@ class Adam(Optimizer):
             step = states[0].get("step", 0) + 1
             for state in states:
                 state["step"] = step
-            return adam_numbers(*_options(group), step)
+            return adam_numbers(*_options(group), step, bool(group["decoupled_weight_decay"]))
 
         return self.told(numbers)
 
@@ -117,11 +121,34 @@ class Adam(Optimizer):
             self._count_with(count, moving)
         dials, options = self.told(lambda: _options(group))
         found_inf = () if self.found_inf is None else (self.found_inf,)
-        return (apply(ADAM_DIALS, count, found_inf, dials, options=options),), None
+        decoupled = bool(group["decoupled_weight_decay"])
+        return (apply(ADAM_DIALS, count, found_inf, dials, options=options, decoupled=decoupled),), None
 
     def _count_with(self, count: Tensor, moving: list[Tensor]) -> None:
         for p in moving:
             self.state[p]["step"] = count
+
+
+class AdamW(Adam):
+    """Adam whose ``weight_decay`` shrinks the parameters themselves by ``lr * weight_decay`` a step, apart from the means.
+
+    >>> w = Tensor([1.0]).requires_grad_()
+    >>> (w * 3).backward(); AdamW([w], lr=0.5, weight_decay=0.5).step(); w.tolist()
+    [0.25]
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
 
 
 def _options(group: dict[str, Any]) -> tuple[float, float, float, float, float]:

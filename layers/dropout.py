@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..autograd import Tensor
-from ..kernels.dropout import dropout, dropout2d
+from ..kernels.alpha_dropout import alpha_dropout, feature_alpha_dropout
+from ..kernels.dropout import dropout, dropout1d, dropout2d, dropout3d
 from .module import Module
 
 
@@ -34,6 +35,16 @@ class Dropout(_Dropout):
         return dropout(input, self.p, self.training, self.inplace)
 
 
+class Dropout1d(_Dropout):
+    """While training, each channel of (N, C, L) or (C, L) wholly 0 with probability ``p`` and else divided by ``1 - p``.
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout1d(input, self.p, self.training, self.inplace)
+
+
 class Dropout2d(_Dropout):
     """While training, each channel of (N, C, H, W) wholly 0 with probability ``p`` and else divided by ``1 - p``.
 
@@ -42,3 +53,33 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """While training, each channel of (N, C, D, H, W) wholly 0 with probability ``p`` and else divided by ``1 - p``.
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """While training, each element dropped with probability ``p`` so that mean and variance stay, for nets of ``SELU``.
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """``AlphaDropout`` of whole channels of (N, C, ...).
+
+    Raises ValueError for a ``p`` outside [0, 1].
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return feature_alpha_dropout(input, self.p, self.training, self.inplace)

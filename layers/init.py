@@ -199,6 +199,23 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 @no_grad
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """A matrix of normal values, in each column the share ``sparsity`` of them, rounded up, 0; computed on the host.
+
+    Raises ValueError unless there are two dimensions.
+    """
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: expected 2 dimensions, got shape {tensor.shape}")
+    rows, columns = tensor.shape
+    given = generator or default_generator
+    values: Any = random.normal(tensor.shape, np.float64, CPU, given.key(), 0.0, std)
+    places: Any = random.uniform(tensor.shape, np.float64, CPU, given.key())
+    zeros = math.ceil(sparsity * rows)
+    np.put_along_axis(values, np.argsort(places, axis=0)[:zeros], 0.0, axis=0)
+    return tensor.copy_(wrap(values))
+
+
+@no_grad
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix.  Raises ValueError unless there are two dimensions."""
     if tensor.ndim != 2:

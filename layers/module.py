@@ -6,6 +6,7 @@ that optimizers, state dicts and moves between devices find them all; names insi
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
@@ -17,6 +18,7 @@ from ..autograd.tensor import Handle
 from ..framework import device as devices
 from ..framework import dtypes
 from ..framework.layout import check, memory_format
+from .hooks import AFTER, BEFORE, BackwardCall
 
 Hook = Callable[..., Any]
 
@@ -48,7 +50,9 @@ class Module:
     _modules: dict[str, Module | None]
     _unsaved: set[str]  # buffers that state dicts leave out
     _before: list[tuple[Hook, bool]]  # hooks and whether they take keyword arguments
-    _after: list[tuple[Hook, bool]]
+    _after: list[tuple[Hook, bool, bool]]  # and whether they are called after an error too
+    _backward: list[tuple[Hook, str]]  # hooks on the backward pass, and when they are called
+    _saving: list[tuple[Hook, str]]  # hooks on state dicts, and when they are called
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -59,6 +63,8 @@ class Module:
             _unsaved=set(),
             _before=[],
             _after=[],
+            _backward=[],
+            _saving=[],
         )
 
     # -- calling ------------------------------------------------------------------------------------------------
@@ -68,30 +74,51 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: define forward(self, ...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._before or self._after:
+        if self._before or self._after or self._backward:
             return self._with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
     def _with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, takes_keywords in tuple(self._before):
-            if takes_keywords:
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    if not isinstance(changed, tuple) or len(changed) != 2:
-                        raise RuntimeError(
-                            f"forward pre-hook: expected None or (args, kwargs), got {type(changed).__name__}"
-                        )
-                    args, kwargs = changed
-            else:
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-        out = self.forward(*args, **kwargs)
-        for hook, takes_keywords in tuple(self._after):
-            changed = hook(self, args, kwargs, out) if takes_keywords else hook(self, args, out)
-            if changed is not None:
-                out = changed
-        return out
+        out = None
+        waiting = list(self._after)
+        try:
+            for hook, takes_keywords in tuple(self._before):
+                args, kwargs = self._prepared(hook, takes_keywords, args, kwargs)
+            call = BackwardCall(self, tuple(self._backward)) if self._backward else None
+            if call is not None:
+                args = call.enter(args)
+            out = self.forward(*args, **kwargs)
+            while waiting:
+                out = self._followed(waiting.pop(0), args, kwargs, out)
+            return out if call is None else call.leave(out)
+        except Exception:
+            for entry in waiting:
+                if entry[2]:  # one more error would hide the first
+                    try:
+                        out = self._followed(entry, args, kwargs, out)
+                    except Exception as error:
+                        warnings.warn(f"a forward hook that is always called raised {error!r}", stacklevel=3)
+            raise
+
+    def _prepared(self, hook: Hook, takes_keywords: bool, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments after one pre-hook."""
+        if takes_keywords:
+            changed = hook(self, args, kwargs)
+            if changed is None:
+                return args, kwargs
+            if not isinstance(changed, tuple) or len(changed) != 2:
+                raise RuntimeError(f"forward pre-hook: expected None or (args, kwargs), got {type(changed).__name__}")
+            return changed
+        changed = hook(self, args)
+        if changed is None:
+            return args, kwargs
+        return (changed if isinstance(changed, tuple) else (changed,)), kwargs
+
+    def _followed(self, entry: tuple[Hook, bool, bool], args: Any, kwargs: Any, out: Any) -> Any:
+        """The output after one forward hook."""
+        hook, takes_keywords, _ = entry
+        changed = hook(self, args, kwargs, out) if takes_keywords else hook(self, args, out)
+        return out if changed is None else changed
 
     def register_forward_pre_hook(self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
         """Call ``hook(module, args)`` before ``forward``; what it returns, unless None, replaces the arguments.
@@ -100,12 +127,57 @@ class Module:
         """
         return _register(self._before, hook, prepend, with_kwargs)
 
-    def register_forward_hook(self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+    def register_forward_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
         """Call ``hook(module, args, output)`` after ``forward``; what it returns, unless None, replaces the output.
 
-        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.  With ``always_call`` it is called after an error
+        too, with the output there was.
         """
-        return _register(self._after, hook, prepend, with_kwargs)
+        return _register(self._after, hook, prepend, with_kwargs, always_call)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> Handle:
+        """Call ``hook(module, grad_output)`` when the gradients of the outputs, a tuple, are known.
+
+        What it returns, unless None, replaces them: a gradient, or a tuple of as many.
+        """
+        return _register(self._backward, hook, prepend, BEFORE)
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> Handle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the positional arguments are known.
+
+        Both are tuples, None where a value asked for no gradient; what it returns, unless None, replaces ``grad_input``.
+        """
+        return _register(self._backward, hook, prepend, AFTER)
+
+    def register_state_dict_pre_hook(self, hook: Hook) -> Handle:
+        """Call ``hook(module, prefix, keep_vars)`` before this module's part of a state dict is made."""
+        return _register(self._saving, hook, False, "before saving")
+
+    def register_state_dict_post_hook(self, hook: Hook) -> Handle:
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after this module and those below are in the state dict."""
+        return _register(self._saving, hook, False, "after saving")
+
+    def register_load_state_dict_pre_hook(self, hook: Hook) -> Handle:
+        """Call a hook before ``load_state_dict`` looks at this module's part; it may change the state dict, which is a copy.
+
+        It is ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)``, and
+        what it adds to the three lists is reported.
+        """
+        return _register(self._saving, hook, False, "before loading")
+
+    def register_load_state_dict_post_hook(self, hook: Hook) -> Handle:
+        """Call ``hook(module, incompatible_keys)`` when all is loaded, before names on one side only are complained about.
+
+        It may change the two lists of ``incompatible_keys``.
+        """
+        return _register(self._saving, hook, False, "after loading")
+
+    def _call(self, when: str, *args: Any) -> None:
+        for hook, kind in tuple(self._saving):
+            if kind == when and hook(self, *args) is not None:
+                raise RuntimeError(f"a hook {when} a state dict: expected it to return None")
 
     # -- what it is made of -------------------------------------------------------------------------------------
 
@@ -288,6 +360,21 @@ class Module:
             found = below
         return found
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path; with ``strict`` there must be one already.
+
+        Raises ValueError for an empty path or what is no Module, AttributeError where nothing is there to hold it.
+        """
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError("set_submodule: expected a path that is not empty")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: expected a Module, got {type(module).__name__}")
+        owner = self.get_submodule(path)
+        if strict and owner._modules.get(name) is None:
+            raise AttributeError(f"{type(owner).__name__} has no submodule {name!r} (looking for {target!r})")
+        setattr(owner, name, module)
+
     def _get(self, kind: str, what: str, target: str) -> Any:
         path, _, name = target.rpartition(".")
         owner = self.get_submodule(path)
@@ -314,17 +401,34 @@ class Module:
         With ``keep_vars`` they are the very tensors.  Entries are added to ``destination`` where one is given.
         """
         found: dict[str, Any] = OrderedDict() if destination is None else destination
+        if self._saving:
+            self._call("before saving", prefix, keep_vars)
         for name, value in {**self._parameters, **self._buffers}.items():
             if value is not None and name not in self._unsaved:
                 found[prefix + name] = value if keep_vars else value.detach()
+        if _has_extra(self, "get_extra_state"):
+            found[prefix + _EXTRA] = self.get_extra_state()
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        if self._saving:
+            self._call("after saving", found, prefix, {})
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def get_extra_state(self) -> Any:
+        """What a state dict holds of this module under "_extra_state"; subclasses that have something define it."""
+        raise RuntimeError(f"{type(self).__name__}: define get_extra_state() to have extra state in state dicts")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what ``get_extra_state`` returned; subclasses that have something define it."""
+        raise RuntimeError(f"{type(self).__name__}: define set_extra_state() to load extra state from state dicts")
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values, tensors or arrays, into the parameters and buffers of those names; dtypes and devices stay.
 
+        With ``assign`` the tensors themselves take the place of parameters and buffers, with their dtypes and devices.
         Returns the names found on one side only.  Raises RuntimeError, naming every one, where there are such and
         ``strict``, or where shapes differ; nothing is changed then.
         """
@@ -332,22 +436,44 @@ class Module:
             raise TypeError(
                 f"load_state_dict: expected a mapping from names to tensors, got {type(state_dict).__name__}"
             )
-        own = self.state_dict(keep_vars=True)
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        values: dict[str, Tensor] = {}
-        faults = []
-        for key, target in own.items():
-            if key in state_dict:
-                value = _as_tensor(state_dict[key])
-                if value is None:
-                    faults.append(f"{key}: expected a tensor or an array, got {type(state_dict[key]).__name__}")
-                elif value.shape != target.shape:
-                    faults.append(
-                        f"size mismatch for {key}: the state dict has {value.shape}, the model {target.shape}"
-                    )
-                else:
-                    values[key] = value
+        given = OrderedDict(state_dict)
+        missing: list[str] = []
+        unexpected: list[str] = []
+        faults: list[str] = []
+        everything = list(self.named_modules(remove_duplicate=False))
+        for path, module in everything:
+            if module._saving:
+                prefix = f"{path}." if path else ""
+                module._call("before loading", given, prefix, {}, strict, missing, unexpected, faults)
+        own: dict[str, tuple[Module, str]] = {}
+        for path, module in everything:
+            prefix = f"{path}." if path else ""
+            for name, value in {**module._parameters, **module._buffers}.items():
+                if value is not None and name not in module._unsaved:
+                    own[prefix + name] = (module, name)
+            if _has_extra(module, "set_extra_state") or _has_extra(module, "get_extra_state"):
+                own[prefix + _EXTRA] = (module, _EXTRA)
+        missing += [key for key in own if key not in given]
+        unexpected += [key for key in given if key not in own]
+        values: dict[str, Any] = {}
+        for key, (module, name) in own.items():
+            if key not in given:
+                continue
+            if name == _EXTRA:
+                values[key] = given[key]
+                continue
+            target = getattr(module, name)
+            value = _as_tensor(given[key])
+            if value is None:
+                faults.append(f"{key}: expected a tensor or an array, got {type(given[key]).__name__}")
+            elif value.shape != target.shape:
+                faults.append(f"size mismatch for {key}: the state dict has {value.shape}, the model {target.shape}")
+            else:
+                values[key] = value
+        found = IncompatibleKeys(missing, unexpected)
+        if not faults and any(module._saving for _, module in everything):
+            for _, module in reversed(everything):
+                module._call("after loading", found)
         if strict:
             if unexpected:
                 faults.insert(0, f"Unexpected key(s): {', '.join(unexpected)}")
@@ -357,10 +483,16 @@ class Module:
             raise RuntimeError(
                 "\n    ".join([f"load_state_dict: the state dict does not fit {type(self).__name__}:", *faults])
             )
-        with no_grad():
-            for key, value in values.items():
-                own[key].copy_(value)
-        return IncompatibleKeys(missing, unexpected)
+        for key, value in values.items():
+            module, name = own[key]
+            if name == _EXTRA:
+                module.set_extra_state(value)
+            elif assign:
+                _assign(module, name, value)
+            else:
+                with no_grad():
+                    getattr(module, name).copy_(value)
+        return found
 
     # -- changing all of it -------------------------------------------------------------------------------------
 
@@ -494,10 +626,28 @@ def zero_gradients(parameters: Any, set_to_none: bool) -> None:
                 parameter.grad.zero_()
 
 
-def _register(hooks: list[tuple[Hook, bool]], hook: Hook, prepend: bool, with_kwargs: bool) -> Handle:
+_EXTRA = "_extra_state"
+
+
+def _has_extra(module: Module, name: str) -> bool:
+    """Whether the module's class defines a method about extra state."""
+    return getattr(type(module), name) is not getattr(Module, name)
+
+
+def _assign(module: Module, name: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter or buffer; it asks for gradients as that one did."""
+    before = getattr(module, name)
+    if isinstance(before, Parameter) and not isinstance(value, Parameter):
+        value = Parameter(value.detach(), requires_grad=before.requires_grad)
+    elif isinstance(before, Parameter):
+        value.requires_grad_(before.requires_grad)
+    setattr(module, name, value)
+
+
+def _register(hooks: list[Any], hook: Hook, prepend: bool, *about: Any) -> Handle:
     if not callable(hook):
         raise TypeError(f"hook: expected a function, got {type(hook).__name__}")
-    entry = (hook, with_kwargs)
+    entry = (hook, *about)
     hooks.insert(0 if prepend else len(hooks), entry)
     return Handle(hooks, entry)
 

@@ -19,7 +19,8 @@ from ..framework.fill import fill
 from ..framework.group import dense_order
 from .module import zero_gradients
 
-_NOTES = ("name", "initial_lr")  # what a group may carry beside its options: its name, and where a schedule began
+# what a group may carry beside its options: its name, and what schedules note there
+_NOTES = ("name", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -50,6 +51,8 @@ class Optimizer:
         str, ...
     ] = ()  # options that reach the row only through ``told``, so that a captured step may change them
     _has_told = False
+    _has_stepped = False  # whether ``step`` was ever called, as schedules like to know
+    counts: tuple[str, ...] = ("step",)  # what of a parameter's state is a number
     takes_found_inf = False  # whether ``update`` minds the two below; if not, a GradScaler decides before the step
     grad_scale: Tensor | None = None  # divides the gradients; one float32 element on the parameters' device
     found_inf: Tensor | None = None  # likewise: where it is not 0, the step is not made
@@ -85,6 +88,7 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; returns what ``closure``, called first, computed."""
+        self._has_stepped = True
         loss = None
         if closure is not None:
             with enable_grad():
@@ -171,6 +175,41 @@ class Optimizer:
             ]
         )
 
+    def abreast(self, params: list[Tensor]) -> list[list[Tensor]]:
+        """Parameters that have made equally many steps together; one that had no gradient now and then falls behind."""
+        together: dict[Any, list[Tensor]] = {}
+        for p in params:
+            together.setdefault(tuple([self.state[p].get(key) for key in self.counts]), []).append(p)
+        return list(together.values())
+
+    def counted(
+        self, moving: list[Tensor], numbers: Callable[[int, dict[str, Any]], tuple[float, ...]]
+    ) -> tuple[tuple[Tensor, ...], tuple[float, ...] | None]:
+        """``told`` for parameters that are ``abreast``: ``numbers(step, counts)`` counts on and says the numbers.
+
+        ``counts`` is a dict of what ``counts`` names in their state; what is put there is theirs afterwards.
+        """
+        states = [self.state[p] for p in moving]
+
+        def count() -> tuple[float, ...]:
+            counts = {key: states[0][key] for key in self.counts if key in states[0]}
+            counts["step"] = step = counts.get("step", 0) + 1
+            told = numbers(step, counts)
+            for state in states:
+                state.update(counts)
+            return told
+
+        return self.told(count)
+
+    def stops(self) -> bool:
+        """Whether a GradScaler's ``found_inf``, where it lies on the CPU, forbids this step."""
+        return self.found_inf is not None and self.found_inf.device.type == "cpu" and bool(self.found_inf.item())
+
+    def scaling(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """``grad_scale`` and ``found_inf`` as rows take them: one tensor each, or none."""
+        found_inf = () if self.found_inf is None or self.found_inf.device.type == "cpu" else (self.found_inf,)
+        return () if self.grad_scale is None else (self.grad_scale,), found_inf
+
     # -- groups -------------------------------------------------------------------------------------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -247,8 +286,8 @@ class Optimizer:
         """A copy of a piece of state: tensors like the parameter, counts as numbers."""
         if not isinstance(value, Tensor):
             return deepcopy(value)
-        if key == "step":
-            return int(value.item())
+        if key in self.counts:
+            return int(value.item()) if key == "step" else float(value.item())
         if value.shape != param.shape:
             raise ValueError(
                 f"{type(self).__name__}: {key} in the state dict has shape {value.shape}, its parameter {param.shape}"

@@ -123,6 +123,24 @@ def test_captured_training_says_the_same(lsgan, digits_cnn, tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("flag", ["--capture", "--no-capture"])
+def test_lsgan_goes_on_as_if_it_had_not_stopped(flag, lsgan, tmp_path):
+    flags = ["--device", "cpu", "--steps", "3", "--width", "8", "--batch", "8", "--samples", "0", flag]
+
+    def run(name, epochs, *more):
+        said = lsgan.main([*flags, "--epochs", str(epochs), "--out", str(tmp_path / name), *more])
+        return np.array(said["losses"]).tolist(), (tmp_path / name / "checkpoint.safetensors").read_bytes()
+
+    whole = run("whole", 4)
+    for epochs in (1, 3, 4):
+        found = run("parts", epochs, "--resume")
+    assert found == whole
+    assert run("other", 2, "--checkpoint", str(tmp_path / "file"))[0] == whole[0][:2]
+    assert run("other", 4, "--checkpoint", str(tmp_path / "file"), "--resume") == whole
+    with pytest.raises(SystemExit, match="other settings"):
+        run("parts", 4, "--resume", "--seed", "1")
+
+
 def test_the_best_discriminator(lsgan):
     """D*(x) = (b p_d + a p_g) / (p_d + p_g) makes the loss stationary (Mao et al., equation 5), here with a, b = 0, 1."""
     p_data, p_fake = np.array([0.2, 0.5, 0.3]), np.array([0.6, 0.1, 0.3])

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__, nn, ones_like, randn
+from . import __version__, coverage, nn, ones_like, randn
 from .autograd import capture
 from .framework import catalogue, doctor, driver, tiles, tune, warm
 from .framework import compile as compiler
@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     ops.add_argument("names", nargs="*", metavar="name", help="rows to print; by default all with samples")
     ops.add_argument("--all", action="store_true", help="print the rows that only serve as gradients as well")
     ops.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    ops.add_argument("--coverage", action="store_true", help="count which of PyTorch's public names there are")
+    ops.add_argument("--absent", action="store_true", help="name those that there are not, too")
     commands.add_parser("doctor", help="say what this machine has and will use")
     tuning = commands.add_parser("tune", help="measure how products are best cut into tiles on this GPU")
     tuning.description = (
@@ -58,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     warming.add_argument("--jobs", type=int, help="processes; by default one for each core")
     warming.add_argument("--share", help=argparse.SUPPRESS)  # the part of one such process
     options = parser.parse_args(arguments)
+    if options.command == "ops" and (options.coverage or options.absent):
+        return _coverage(options.absent, options.markdown)
     if options.command == "ops":
         return _ops(options.names, options.all, options.markdown)
     if options.command == "doctor":
@@ -99,6 +103,35 @@ def _ops(names: list[str], everything: bool, markdown: bool) -> int:
     console = _console()
     console.print(table)
     console.print(_summary(rows))
+    return 0
+
+
+def _coverage(absent: bool, markdown: bool) -> int:
+    version, found = coverage.examine()
+    titles = ("category", "there", "of", "left out, by rule")
+    cells = [
+        (
+            c.name,
+            str(len(c.there)),
+            str(len(c.there) + len(c.absent)),
+            ", ".join(f"{r} {n}" for r, n in c.left_out.items()),
+        )
+        for c in found
+    ]
+    if markdown:
+        print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
+        for line in cells:
+            print("| " + " | ".join(line) + " |")
+    else:
+        table = Table(title=f"names of PyTorch {version}")
+        for title in titles:
+            table.add_column(title, justify="right" if title in ("there", "of") else "left")
+        for line in cells:
+            table.add_row(*map(Text, line))
+        _console().print(table)
+    if absent:
+        for c in found:
+            print(f"\n{c.name}, absent: {', '.join(c.absent) or 'none'}")
     return 0
 
 

@@ -347,7 +347,17 @@ def test_a_missing_gradient_row_is_an_error_and_a_zero_one_is_not():
     y = tg.apply(FIRST, x, w)
     y.backward()
     assert w.grad is None and x.grad.item() == 4.0
-    assert not tg.apply(FIRST, x.detach(), w).requires_grad
+    (zero,) = tg.autograd.grad(tg.apply(FIRST, x.detach(), w * 2), w)  # it depends on w, with slope 0
+    assert zero.item() == 0.0
+
+
+def test_the_slope_of_a_slope_that_is_constant_piece_by_piece_is_zero():
+    x = leaf(1.0, -2.0)
+    (slope,) = tg.autograd.grad(tg.relu(x).sum(), x, create_graph=True)
+    (second,) = tg.autograd.grad(slope.sum(), x)
+    assert second.tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="the outputs do not depend on input 0"):
+        tg.autograd.grad(tg.relu(x).sum(), leaf(1.0))
 
 
 def test_hooks_see_and_change_gradients():

@@ -86,5 +86,5 @@ def test_a_data_set_says_what_it_lacks():
         Dataset()[0]
     with pytest.raises(NotImplementedError, match="__iter__"):
         iter(IterableDataset())
-    with pytest.raises(TypeError, match="joined"):
+    with pytest.raises(TypeError, match="expected IterableDatasets"):
         IterableDataset() + Squares(2)

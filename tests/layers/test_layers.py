@@ -126,7 +126,10 @@ def test_output_size_of_a_transposed_convolution():
         (lambda: nn.Conv2d(1, 1, (3, 3, 3)), r"Conv2d: kernel_size must be one number or a pair, got \(3, 3, 3\)"),
         (lambda: nn.Conv2d(1, 1, 3, padding="full"), "Conv2d: expected padding 'same', 'valid' or numbers, got 'full'"),
         (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), r"Conv2d: padding='same' needs stride 1, got \(2, 2\)"),
-        (lambda: nn.Conv2d(1, 1, 3, padding_mode="reflect"), "Conv2d: expected padding_mode 'zeros', got 'reflect'"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, padding_mode="mirror"),
+            "Conv2d: expected padding_mode 'zeros', 'reflect', 'replicate', 'circular', got 'mirror'",
+        ),
         (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d: padding must be numbers, got 'same'"),
     ],
 )

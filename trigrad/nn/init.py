@@ -9,6 +9,7 @@ from ..layers.init import kaiming_uniform_ as kaiming_uniform_
 from ..layers.init import normal_ as normal_
 from ..layers.init import ones_ as ones_
 from ..layers.init import orthogonal_ as orthogonal_
+from ..layers.init import sparse_ as sparse_
 from ..layers.init import trunc_normal_ as trunc_normal_
 from ..layers.init import uniform_ as uniform_
 from ..layers.init import xavier_normal_ as xavier_normal_

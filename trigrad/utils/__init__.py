@@ -1,1 +1,3 @@
 """Tools beside the network itself, under the names of ``torch.utils``."""
+
+from . import checkpoint as checkpoint

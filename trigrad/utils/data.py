@@ -1,20 +1,30 @@
 """Datasets, samplers and loaders, under the names of ``torch.utils.data``."""
 
 from ..data import BatchSampler as BatchSampler
+from ..data import CIFAR10 as CIFAR10
+from ..data import CIFAR100 as CIFAR100
+from ..data import MNIST as MNIST
+from ..data import ChainDataset as ChainDataset
 from ..data import ConcatDataset as ConcatDataset
 from ..data import DataLoader as DataLoader
 from ..data import Dataset as Dataset
+from ..data import DatasetFolder as DatasetFolder
 from ..data import Digits as Digits
+from ..data import FakeData as FakeData
+from ..data import FashionMNIST as FashionMNIST
+from ..data import ImageFolder as ImageFolder
 from ..data import IterableDataset as IterableDataset
 from ..data import RandomSampler as RandomSampler
 from ..data import Sampler as Sampler
 from ..data import SequentialSampler as SequentialSampler
+from ..data import StackDataset as StackDataset
 from ..data import Subset as Subset
 from ..data import SubsetRandomSampler as SubsetRandomSampler
 from ..data import TensorDataset as TensorDataset
 from ..data import WeightedRandomSampler as WeightedRandomSampler
 from ..data import default_collate as default_collate
 from ..data import default_convert as default_convert
+from ..data import get_worker_info as get_worker_info
 from ..data import prefetch as prefetch
 from ..data import random_split as random_split
 from ..data import transforms as transforms
