@@ -465,7 +465,9 @@ def stability(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                 for _ in train(gan, loader, options.epochs, options.steps, first=third):
                     pass
                 final = judge.figures(gan.sample(tg.randn(count, recipe.z, device=device)))
-                runs[setting][loss].append({"C-FID": final["C-FID"], "P-FD": final["P-FD"], "classes": early["classes"]})
+                runs[setting][loss].append(
+                    {"C-FID": final["C-FID"], "P-FD": final["P-FD"], "classes": early["classes"]}
+                )
                 console.print(f"{setting}, {loss}, seed {seed}: C-FID {final['C-FID']:.2f}", highlight=False)
     table = Table(title=f"{options.epochs} epochs without noise and average")
     for name in ("setting", "loss", "C-FID", "mean", f"classes after {max(options.epochs // 3, 1)}"):
@@ -476,7 +478,9 @@ def stability(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             values = [run["C-FID"] for run in found]
             means[setting, loss] = float(np.mean(values))
             each = ", ".join(f"{v:.2f}" for v in values)
-            table.add_row(setting, loss, each, f"{means[setting, loss]:.2f}", ", ".join(f"{r['classes']}" for r in found))
+            table.add_row(
+                setting, loss, each, f"{means[setting, loss]:.2f}", ", ".join(f"{r['classes']}" for r in found)
+            )
     console.print(table)
     setting = "no batch norm, RMSprop"
     ratio = means[setting, "vanilla"] / means[setting, "lsgan"]
@@ -583,7 +587,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         report(
             console,
             figures,
-            all(getattr(options, k) == defaults[k] for k in ("epochs", "steps", "batch", "width", "loss", "precision")),
+            all(
+                getattr(options, k) == defaults[k]
+                for k in ("data", "epochs", "steps", "batch", "width", "loss", "precision")
+            ),
         )
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

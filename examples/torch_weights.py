@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     for number, share in found:
         table.add_row(names[number] if names else str(number), f"{share:.1%}")
     console.print(table)
-    console.print(f"{seconds:.2f} s")
+    console.print(f"{sum(p.numel() for p in model.parameters()):,} parameters on {device}: {seconds:.2f} s")
     result = {"device": device, "seconds": seconds, "found": found}
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

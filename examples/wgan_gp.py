@@ -149,7 +149,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     console = Console()
     if options.check:
         analytic, numeric = check(options.seed)
-        console.print(f"slope of the penalty: {analytic:.8f} by its gradient, {numeric:.8f} by a finite difference")
+        console.print(
+            f"slope of the penalty: {analytic:.8f} by its gradient, {numeric:.8f} by a finite difference",
+            soft_wrap=True,
+        )
         return {"analytic": analytic, "numeric": numeric}
     device = options.device or ("cuda" if tg.cuda.is_available() else "cpu")
     tg.manual_seed(options.seed)

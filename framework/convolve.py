@@ -294,9 +294,9 @@ def _planned(
     shape = (n, second * groups if spread else first, *size)
     last = is_channels_last(*input) or is_channels_last(*weight)
     image, places = (size, (h, w)) if spread else ((h, w), size)
-    if not prod(shape):
+    if 0 in shape:
         return _Plan(None, shape, last, False, None, (0,), {})
-    if groups == 1 and prod(input[0]) and dtype.kind in "fV":
+    if groups == 1 and 0 not in input[0] and dtype.kind in "fV":
         if geometry.whole(image, places) or (last and geometry.pointwise(image, places)):
             return _Plan(None, shape, last, False, None, (1,), {})
     wide = max(prod(shape), prod(input[0])) >= LARGE

@@ -135,7 +135,8 @@ def _replace(path: str, content: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
             if os.path.exists(target):
-                shutil.copymode(target, temporary if nameless is None else out.fileno())
+                where: Any = temporary if nameless is None else out.fileno()
+                shutil.copymode(target, where)
             if nameless is not None:
                 _name(out.fileno(), temporary)  # for the moment until the next line
                 os.replace(temporary, target)

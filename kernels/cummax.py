@@ -142,6 +142,27 @@ def log_backward(grad, input, output, *, dim):
     return narrow(share * t if isinstance(t, np.ndarray) else run(_product, (share, t), ()), grad.dtype)
 
 
+def log_slope(step, input, output, *, dim):
+    """How the output changes with the input: sum of step_j * exp(input_j - out_i) for j <= i."""
+    out = wide(output)
+    return narrow(
+        recur(
+            _times(wide(step), _ratio(wide(input), out)), _ratio(shifted(out, dim, 1, -float("inf")), out), dim, False
+        ),
+        step.dtype,
+    )
+
+
+def log_second(step, grad, input, output, *, dim):
+    """How ``log_backward`` changes with the input and with the output."""
+    with_input = _times(step, log_backward(grad, input, output, dim=dim))
+    return with_input, _times(_times(grad, log_slope(step, input, output, dim=dim)), -1.0)
+
+
+def _times(x, y):
+    return np.asarray(x * y, x.dtype) if isinstance(x, np.ndarray) else run(_product, (x, y), ())
+
+
 def _samples(name, worked, nan):
     def samples(rng):
         yield Sample("worked", (np.array([2.0, 3.0, 1.0, 3.0, 1.0]),), {"dim": 0}, answers=worked)
@@ -232,4 +253,23 @@ LOGCUMSUMEXP = register(
     )
 )
 
-register(Op(name="logcumsumexp_backward", kernel=Kernel(numpy=log_backward, triton=repeated(log_backward))))
+register(
+    Op(
+        name="logcumsumexp_backward",
+        kernel=Kernel(numpy=log_backward, triton=repeated(log_backward)),
+        grads=(
+            Grad(of=("grad",), keeps=("input", "output"), op="logcumsumexp_slope"),
+            Grad(of=("input", "output"), keeps=("grad", "input", "output"), op="logcumsumexp_second"),
+        ),
+    )
+)
+
+register(Op(name="logcumsumexp_slope", kernel=Kernel(numpy=log_slope, triton=repeated(log_slope))))
+
+register(
+    Op(
+        name="logcumsumexp_second",
+        kernel=Kernel(numpy=log_second, triton=repeated(log_second)),
+        outputs=("grad_input", "grad_output"),
+    )
+)

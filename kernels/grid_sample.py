@@ -15,6 +15,7 @@ rows.  Source: Jaderberg et al. (2015); Keys (1981) for cubic convolution.
 from itertools import product
 from math import prod
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -73,9 +74,11 @@ def grid_sample(
         place = grid[..., spatial - 1 - d].reshape(n, count)
         place = (place + 1) * ((length - 1) / 2) if corners else ((place + 1) * length - 1) / 2
         taps.append(_taps(place, length, mode, padding_mode, corners))
-    total = None
+    total: Any = None
     for chosen in product(*taps):
-        at = weight = inside = None
+        at: Any = None
+        weight: Any = None
+        inside: Any = None
         for (number, valid, own), length in zip(chosen, size, strict=True):
             at = number if at is None else at * length + number
             weight = own if weight is None or own is None else weight * own

@@ -14,6 +14,7 @@ Source: Keys (1981) for cubic convolution.
 from math import floor
 from numbers import Real
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def interpolate(
     corners = bool(align_corners)
     if spatial == 2 and mode == "nearest":  # as in PyTorch, pixels are kept or doubled whatever the scale's fraction
         scales = tuple(None if o in (n, 2 * n) else s for n, o, s in zip(input.shape[2:], out, scales, strict=True))
-    lines = []
+    lines: list[Any] = []
     for n, o, scale in zip(input.shape[2:], out, scales, strict=True):
         if not linear:
             kind = "float64" if input.dtype.name == "float64" else "float32"

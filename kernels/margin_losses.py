@@ -14,6 +14,7 @@ Each of them, or their mean or sum.  Source: Hadsell, Chopra, LeCun (2006); Baln
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
     return losses if reduction == "none" else OPS[reduction].function(losses)
 
 
-def begin(name: str, reduction: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+def begin(name: str, reduction: str, *tensors: Tensor | None) -> tuple[Any, ...]:
     """Check the reduction; the tensors in float32 where an autocast region asks for it."""
     check_reduction(name, reduction)
     return autocast_inputs(FLOAT32, *tensors)

@@ -10,6 +10,7 @@ so that of equal values the first in row-major order is taken, and a NaN wins, a
 
 from math import prod
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +177,8 @@ def adaptive_mean(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
     >>> adaptive_mean(Tensor([[1.0, 2.0, 3.0]]), (1,)).numpy()
     array([[2.]], dtype=float32)
     """
-    return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[len(sizes) - 1](input, sizes)
+    pools: Any = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
+    return pools[len(sizes) - 1](input, sizes)
 
 
 def max_pool1d(

@@ -310,14 +310,17 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise RuntimeError(f"matrix_power: expected n >= 0 (there are no inverses here), got {n}")
     if n == 0:
         return eye(input.shape[-1], dtype=input.dtype, device=input.device).expand(input.shape).clone()
-    out, square = None, input
-    while True:
-        if n & 1:
-            out = square if out is None else matmul(out, square)
-        n >>= 1
-        if not n:
-            return out
+    square = input
+    while not n & 1:
         square = matmul(square, square)
+        n >>= 1
+    out = square
+    while n > 1:
+        square = matmul(square, square)
+        n >>= 1
+        if n & 1:
+            out = matmul(out, square)
+    return out
 
 
 # -- einsum ---------------------------------------------------------------------------------------------------------

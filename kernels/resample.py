@@ -9,6 +9,7 @@ Half types are added up in float32 and rounded once.  An image laid out channels
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -159,7 +160,8 @@ Line = tuple  # (kind, size of the input, then the arguments of that kind)
 @lru_cache(maxsize=512)
 def table(line: Line, transposed: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """For each output, which inputs are added, (outputs, taps), -1 for none; and their weights, None where all are 1."""
-    index, weight = _KINDS[line[0]](*line[1:])
+    make: Any = _KINDS[line[0]]
+    index, weight = make(*line[1:])
     if not transposed:
         return index.astype(np.int32), weight
     outputs, taps = index.shape

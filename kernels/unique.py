@@ -11,6 +11,7 @@ How many values there are is not known before, so all but the last wait for the 
 """
 
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -143,9 +144,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError(f"bincount: expected weights of the input's shape {input.shape}, got {weights.shape}")
     size = minlength
     if input.shape[0]:
-        if least(input).item() < 0:
+        lowest: Any = least(input)
+        if lowest.item() < 0:
             raise RuntimeError("bincount: expected no negative numbers")
-        size = max(minlength, int(greatest(input).item()) + 1)
+        highest: Any = greatest(input)
+        size = max(minlength, int(highest.item()) + 1)
     if weights is None:
         weights = _from_host(np.ones(input.shape, np.int64), input.device, False)
     elif weights.dtype is not dtypes.float32:
@@ -169,7 +172,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     flat = input.detach().reshape(-1)
     low, high = float(min), float(max)
     if low == high and flat.shape[0]:
-        low, high = float(least(flat).item()), float(greatest(flat).item())
+        lowest: Any = least(flat)
+        highest: Any = greatest(flat)
+        low, high = float(lowest.item()), float(highest.item())
     if low == high:
         low, high = low - 1, high + 1
     if not isfinite(low) or not isfinite(high):

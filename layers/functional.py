@@ -27,13 +27,13 @@ from ..kernels.dropout import dropout as dropout
 from ..kernels.dropout import dropout1d as dropout1d
 from ..kernels.dropout import dropout2d as dropout2d
 from ..kernels.dropout import dropout3d as dropout3d
-from ..kernels.embedding import embedding as embedding
 from ..kernels.elu import celu as celu
 from ..kernels.elu import celu_ as celu_
 from ..kernels.elu import elu as elu
 from ..kernels.elu import elu_ as elu_
 from ..kernels.elu import selu as selu
 from ..kernels.elu import selu_ as selu_
+from ..kernels.embedding import embedding as embedding
 from ..kernels.gelu import gelu as gelu
 from ..kernels.glu import glu as glu
 from ..kernels.grid_sample import affine_grid as affine_grid

@@ -116,14 +116,15 @@ class AvgPool1d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size = _one(kernel_size)
-        self.stride = _one(kernel_size if stride is None else stride)
-        self.padding = _one(padding)
+        self.kernel_size: Any = _one(kernel_size)
+        self.stride: Any = _one(kernel_size if stride is None else stride)
+        self.padding: Any = _one(padding)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        sizes: Any = (self.kernel_size, self.stride, self.padding)
+        return avg_pool1d(input, *sizes, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -1,5 +1,6 @@
 """The examples run as documented, in small."""
 
+import importlib
 import json
 import os
 import re
@@ -174,3 +175,164 @@ def test_the_blocks_of_extending_md(tmp_path):
     said = run(str(tmp_path / "check.py"))
     assert "squareplus {'samples': 3" in said and "mirror {'samples': 6" in said
     run("-m", "doctest", str(tmp_path / "squareplus.py"), str(tmp_path / "mirror.py"), str(EXAMPLES / "snake.py"))
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """The main function of an example, by its name."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return lambda name: importlib.import_module(name)
+
+
+def write_idx(root, count=8):
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part in ("train", "t10k"):
+        for name, array in (
+            ("images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), np.uint8)),
+            ("labels-idx1-ubyte", rng.integers(0, 10, count, np.uint8)),
+        ):
+            header = b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (raw / f"{part}-{name}").write_bytes(header + array.tobytes())
+
+
+def test_lsgan_of_mnist(lsgan, tmp_path):
+    write_idx(tmp_path)
+    G, D = lsgan.mnist_generator(), lsgan.mnist_discriminator()
+    assert [sum(p.numel() for p in net.parameters()) for net in (G, D)] == [2_368_705, 1_077_505]
+    flags = ["--data", "mnist", "--root", str(tmp_path), "--device", "cpu", "--epochs", "1", "--batch", "4"]
+    found = lsgan.main([*flags, "--width", "8", "--samples", "20", "--out", str(tmp_path)])
+    assert np.isfinite(found["losses"]).all() and found["figures"]["P-FD"] > 0
+
+
+def test_lsgan_stability(lsgan, tmp_path, capsys):
+    flags = ["--stability", "--device", "cpu", "--seeds", "0", "--epochs", "3", "--steps", "1", "--width", "8"]
+    found = lsgan.main([*flags, "--batch", "4", "--samples", "60", "--json", str(tmp_path / "found.json")])
+    assert found["ratio"] > 0 and set(found["runs"]) == set(lsgan.STABILITY)
+    assert "times LSGAN's" in capsys.readouterr().out and json.loads((tmp_path / "found.json").read_text())
+    for recipe in lsgan.STABILITY.values():
+        assert not any(isinstance(m, lsgan.nn.BatchNorm2d) for m in recipe.generator(8).modules())
+    with pytest.raises(SystemExit):
+        lsgan.main(["--stability", "--loss", "vanilla"])
+
+
+def test_gradient_penalty(example, tmp_path):
+    wgan = example("wgan_gp")
+    analytic, numeric = wgan.check()
+    assert analytic == pytest.approx(numeric, rel=1e-5)
+    flags = ["--epochs", "1", "--steps", "2", "--critic-steps", "1", "--width", "8", "--batch", "4"]
+    found = {
+        device: wgan.main([*flags, "--device", device, "--samples", "0", "--out", str(tmp_path)])["history"]
+        for device in ("cpu", "interpreter")
+    }
+    np.testing.assert_allclose(found["interpreter"], found["cpu"], rtol=1e-3, atol=1e-5)
+    assert (tmp_path / "samples.png").exists()
+
+
+def test_mixture(example, capsys):
+    mixture = example("mixture")
+    ring = np.repeat(mixture.CENTRES[:8], 320, axis=0)
+    assert mixture.measure(ring) == pytest.approx({"modes": 8, "KL": 0, "within 3 deviations": 1})
+    one = mixture.measure(np.tile(mixture.CENTRES[3], (2560, 1)))
+    assert one["modes"] == 1 and one["KL"] == pytest.approx(np.log(8))
+    nets = mixture.GAN("lsgan", "cpu")
+    assert [sum(p.numel() for p in net.parameters()) for net in (nets.G, nets.D)] == [49_666, 17_025]
+    for more in ([], ["--counter"]):
+        found = mixture.main(["--device", "cpu", "--steps", "4", "--every", "2", *more])
+        assert [len(found["runs"][loss][0]["snapshots"]) for loss in ("lsgan", "vanilla")] == [2, 2]
+    assert "modes of 8" in capsys.readouterr().out
+
+
+def test_cifar_resnet(example, tmp_path):
+    cifar, weights = example("cifar_resnet"), tmp_path / "weights.safetensors"
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    for name in (*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"):
+        records = [bytes([n % 10]) + rng.integers(0, 256, 3072, np.uint8).tobytes() for n in range(4)]
+        (folder / name).write_bytes(b"".join(records))
+    flags = ["--device", "cpu", "--epochs", "1", "--batch", "4", "--width", "4", "--blocks", "1"]
+    found = cifar.main([*flags, "--data", str(tmp_path), "--out", str(weights)])
+    assert np.isfinite(found["losses"]).all() and 0 <= found["accuracy"] <= 1
+    assert cifar.main([*flags, "--fake", "--steps", "2"])["fake"]
+    found = example("torch_weights").main([str(weights), "--device", "cpu", "--size", "32"])
+    assert sum(share for _, share in found["found"]) < 1 and len(found["found"]) == 5
+
+
+def test_torch_weights_of_our_own(example, tmp_path):
+    used, resnet = example("torch_weights"), example("resnet")
+    tg.manual_seed(0)
+    net = resnet.ResNet((1, 2), classes=7, width=4, bottleneck=True)
+    tg.save({k: v for k, v in net.state_dict().items() if "tracked" not in k}, tmp_path / "net.safetensors")
+    np.save(tmp_path / "picture.npy", np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8))
+    found = used.main(
+        [str(tmp_path / "net.safetensors"), str(tmp_path / "picture.npy"), "--size", "32", "--device", "cpu"]
+    )
+    image = used.prepared(np.load(tmp_path / "picture.npy"), 32)
+    expected = tg.softmax(net.eval()(image), 1)[0].tolist()
+    assert [expected[n] for n, _ in found["found"]] == [share for _, share in found["found"]]
+    with pytest.raises(ValueError, match="weights of a ResNet"):
+        tg.save({"weight": tg.ones(2)}, tmp_path / "other.safetensors")
+        used.load(tmp_path / "other.safetensors")
+    assert sum(p.numel() for p in resnet.resnet18().parameters()) == 11_689_512
+    assert sum(p.numel() for p in resnet.resnet50().parameters()) == 25_557_032
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_weights_from_torch(bottleneck, example, tmp_path):
+    """A network of PyTorch's layers with torchvision's names, saved by safetensors.torch, gives the same answers here."""
+    torch = pytest.importorskip("torch")
+    nn, F = torch.nn, torch.nn.functional
+    from safetensors.torch import save_file
+
+    class Block(nn.Module):
+        def __init__(self, inside, width, stride):
+            super().__init__()
+            outside = 4 * width if bottleneck else width
+            if bottleneck:
+                self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
+                self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+                self.conv3, self.bn3 = nn.Conv2d(width, outside, 1, bias=False), nn.BatchNorm2d(outside)
+            else:
+                self.conv1 = nn.Conv2d(inside, width, 3, stride, 1, bias=False)
+                self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn1, self.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+            self.downsample = None
+            if stride > 1 or inside != outside:
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+                )
+
+        def forward(self, x):
+            out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            if bottleneck:
+                out = self.bn3(self.conv3(F.relu(out)))
+            return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+            wide = 4 if bottleneck else 1
+            self.layer1 = nn.Sequential(Block(8, 8, 1), Block(8 * wide, 8, 1))
+            self.layer2 = nn.Sequential(Block(8 * wide, 16, 2))
+            self.fc = nn.Linear(16 * wide, 10)
+
+        def forward(self, x):
+            x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+            return self.fc(self.layer2(self.layer1(x)).mean((2, 3)))
+
+    torch.manual_seed(0)
+    net = Net().train()
+    with torch.no_grad():
+        for _ in range(3):  # running statistics that are worth something
+            net(torch.randn(4, 3, 64, 64))
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    image = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad():
+        expected = net.eval()(torch.tensor(image)).numpy()
+    model = example("torch_weights").load(tmp_path / "net.safetensors")
+    with tg.no_grad():
+        np.testing.assert_allclose(model(tg.tensor(image)).numpy(), expected, rtol=1e-4, atol=1e-5)

@@ -301,9 +301,9 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
             "DataLoader: sampler and shuffle exclude each other",
         ),
         (
-            "data.DataLoader(data.TensorDataset(x), num_workers=2)",
-            NotImplementedError,
-            "DataLoader: num_workers must be 0 for want of worker processes, got 2",
+            "data.DataLoader(data.TensorDataset(x), num_workers=-2)",
+            ValueError,
+            "DataLoader: expected num_workers to be an integer of at least 0, got -2",
         ),
         (
             "data.DataLoader(data.TensorDataset(x), batch_sampler=[[0]], batch_size=2)",

@@ -1,0 +1,40 @@
+"""GPUs: what there is, which one is used, its streams and what its memory holds; under the names of ``torch.cuda``."""
+
+from . import amp as amp  # noqa: F401
+from ..framework.cuda import Event as Event
+from ..framework.cuda import OutOfMemoryError as OutOfMemoryError
+from ..framework.cuda import Stream as Stream
+from ..framework.cuda import can_device_access_peer as can_device_access_peer
+from ..framework.cuda import current_device as current_device
+from ..framework.cuda import current_stream as current_stream
+from ..framework.cuda import default_stream as default_stream
+from ..framework.cuda import device as device
+from ..framework.cuda import device_count as device_count
+from ..framework.cuda import device_of as device_of
+from ..framework.cuda import empty_cache as empty_cache
+from ..framework.cuda import get_device_capability as get_device_capability
+from ..framework.cuda import get_device_name as get_device_name
+from ..framework.cuda import get_device_properties as get_device_properties
+from ..framework.cuda import get_rng_state as get_rng_state
+from ..framework.cuda import init as init
+from ..framework.cuda import initial_seed as initial_seed
+from ..framework.cuda import is_available as is_available
+from ..framework.cuda import is_bf16_supported as is_bf16_supported
+from ..framework.cuda import is_initialized as is_initialized
+from ..framework.cuda import manual_seed as manual_seed
+from ..framework.cuda import manual_seed_all as manual_seed_all
+from ..framework.cuda import max_memory_allocated as max_memory_allocated
+from ..framework.cuda import max_memory_reserved as max_memory_reserved
+from ..framework.cuda import mem_get_info as mem_get_info
+from ..framework.cuda import memory_allocated as memory_allocated
+from ..framework.cuda import memory_reserved as memory_reserved
+from ..framework.cuda import memory_stats as memory_stats
+from ..framework.cuda import memory_summary as memory_summary
+from ..framework.cuda import reset_peak_memory_stats as reset_peak_memory_stats
+from ..framework.cuda import seed as seed
+from ..framework.cuda import seed_all as seed_all
+from ..framework.cuda import set_device as set_device
+from ..framework.cuda import set_rng_state as set_rng_state
+from ..framework.cuda import set_stream as set_stream
+from ..framework.cuda import stream as stream
+from ..framework.cuda import synchronize as synchronize
