@@ -226,7 +226,9 @@ def tile_candidates(
     for m, n in dict.fromkeys((fit(M, m), fit(N, n)) for m, n in sides):
         stages = 3 if (m + n) * k * dtype.itemsize > 24 << 10 else 4
         work = cdiv(cdiv(M, m) * cdiv(N, n) * count, on.programs) * (m * n + 64 * (m + n))
-        found.append((work, -m * n, Tile(m, n, k, stages=stages)))
+        # sm_80 runs out of registers where many channels' addresses are kept beside this tile
+        short = not on.hopper and (m, n) == (128, 64) and K >= 512 and k == 64
+        found.append((work, -m * n, Tile(m, n, 32 if short else k, stages=stages)))
     return [tile for _, _, tile in sorted(found)]
 
 
@@ -246,6 +248,8 @@ def gradient_candidates(
             tile = tile._replace(m=64)
         if scattered and not on.large and tile.n > 32 and not on_matrix_units(dtype, precision):
             tile = tile._replace(n=32)  # addresses of places and operands together would fill the registers
+        if tile.m * tile.n > 128 * 64 and not on.hopper and not on.large and precision == "tf32":
+            tile = tile._replace(n=64)
         tiles = cdiv(M, tile.m) * cdiv(N, tile.n) * count
         work = tiles * (tile.m * tile.n + 64 * (tile.m + tile.n))
         splits = max(1, min(cdiv(2 * on.programs, tiles), K // (4 * tile.k), 128))

@@ -85,7 +85,9 @@ class Backend:
 
     device: device
     block: int = 1024  # elements an elementwise program handles
-    swift: dict[Any, Any] | None = None  # elementwise calls that are ready to be repeated; None where that saves nothing
+    swift: dict[Any, Any] | None = (
+        None  # elementwise calls that are ready to be repeated; None where that saves nothing
+    )
     programs: int = 132  # programs that run at one time: how far split reductions are worth splitting
     name: str = ""  # the GPU's, as its driver tells it
     shared: int = 227 << 10  # bytes of shared memory that a program may have

@@ -242,9 +242,7 @@ POW = register(
     Op(
         name="pow",
         autocast="float32",
-        kernel=Kernel(
-            numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy, special=_short
-        ),
+        kernel=Kernel(numpy=_FORWARD.numpy, triton=forward_triton, scalar=_power, wide=forward_numpy, special=_short),
         grads=(
             Grad(of=("input",), keeps=("input", "exponent"), op="pow_backward_input"),
             Grad(of=("exponent",), keeps=("output", "input", "exponent"), op="pow_backward_exponent"),

@@ -39,7 +39,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     apart = input.reshape(tuple(n for m in own for n in (1, m)))
     wide = apart.expand(tuple(n for pair in zip(times, own, strict=True) for n in pair))
     out = wide.reshape(tuple(t * n for t, n in zip(times, own, strict=True)))
-    return out.clone() if all(t == 1 for t in times) else out
+    return out.clone() if out.storage is input.storage else out  # where only sizes of 1 were repeated
 
 
 def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:

@@ -230,6 +230,50 @@ def test_gradient_penalty(example, tmp_path):
     assert (tmp_path / "samples.png").exists()
 
 
+CRITIC = {
+    "conv2d": ((2, 2, 4, 4), lambda nn: nn.Conv2d(2, 3, 3, 2, 1)),
+    "conv_transpose2d": ((2, 2, 3, 3), lambda nn: nn.ConvTranspose2d(2, 3, 4, 2, 1)),
+    "linear": ((3, 4), lambda nn: nn.Linear(4, 2)),
+    "layer_norm": ((3, 6), lambda nn: nn.LayerNorm(6)),
+    "group_norm": ((2, 4, 3), lambda nn: nn.GroupNorm(2, 4)),
+    "instance_norm": ((2, 3, 5), lambda nn: nn.InstanceNorm1d(3)),
+    "batch_norm": ((5, 3), lambda nn: nn.BatchNorm1d(3)),
+    "avg_pool2d": ((1, 2, 4, 4), lambda nn: nn.AvgPool2d(2)),
+    "leaky_relu": ((4, 3), lambda nn: nn.LeakyReLU(0.2)),
+    "silu": ((4, 3), lambda nn: nn.SiLU()),
+    "gelu": ((4, 3), lambda nn: nn.GELU()),
+    "elu": ((4, 3), lambda nn: nn.ELU()),
+    "softplus": ((4, 3), lambda nn: nn.Softplus()),
+    "tanh": ((4, 3), lambda nn: nn.Tanh()),
+    "sigmoid": ((4, 3), lambda nn: nn.Sigmoid()),
+}
+
+
+@pytest.mark.parametrize("name", CRITIC)
+def test_layers_that_a_penalty_meets(name, rng):
+    """They are differentiable twice, by their input and by their parameters."""
+    shape, make = CRITIC[name]
+    tg.manual_seed(1)
+    layer = make(tg.nn).to(tg.float64)
+    x = tg.tensor(rng.normal(size=shape), requires_grad=True)
+    assert tg.autograd.gradgradcheck(layer, x)
+    for parameter in layer.parameters():
+        (slope,) = tg.autograd.grad((layer(x) ** 2).sum(), x, create_graph=True)
+        (found,) = tg.autograd.grad((slope**2).sum(), parameter, allow_unused=True)
+        direction = tg.tensor(rng.normal(size=parameter.shape))
+        values = []
+        for sign in (1, -2):
+            with tg.no_grad():
+                parameter.add_(direction, alpha=sign * 1e-6)
+            (moved,) = tg.autograd.grad((layer(x) ** 2).sum(), x)
+            values.append((moved**2).sum().item())
+        with tg.no_grad():
+            parameter.add_(direction, alpha=1e-6)
+        numeric = (values[0] - values[1]) / 2e-6
+        analytic = 0.0 if found is None else (found * direction).sum().item()
+        assert analytic == pytest.approx(numeric, rel=1e-5, abs=1e-5)
+
+
 def test_mixture(example, capsys):
     mixture = example("mixture")
     ring = np.repeat(mixture.CENTRES[:8], 320, axis=0)

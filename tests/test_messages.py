@@ -32,6 +32,13 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("x.reshape(-1, -1)", RuntimeError, "reshape: only one size can be -1, got (-1, -1)"),
         ("x.view(4, 2)", RuntimeError, "view: shape (4, 2) has 8 elements, the input has 6"),
         ("x.permute(0, 0)", RuntimeError, "permute: dimension 0 is named twice in (0, 0)"),
+        ("x.permute(0, 1, dims=(1, 0))", TypeError, "permute: (0, 1) and (1, 0) stand for the same argument"),
+        ("x.clamp_()", RuntimeError, "clamp_: expected at least one of min and max, got neither"),
+        (
+            "x.div_(2, rounding_mode='up')",
+            RuntimeError,
+            "div_: expected rounding_mode None, 'floor' or 'trunc', got 'up'",
+        ),
         ("x.permute(0)", RuntimeError, "permute: 1 dimensions are named in (0,), the input has 2"),
         ("x.sum(dim=2)", IndexError, "sum: dim 2 is out of range for 2 dimensions: expected -2 to 1"),
         ("x.sum(dim=(0, 0))", RuntimeError, "sum: dim 0 is named more than once in (0, 0)"),

@@ -109,7 +109,10 @@ def test_numbers_from_memory_give_the_same_bits(dtype, form):
         "adam_step": adam_numbers(3e-4, 0.9, 0.999, 1e-8, 0.013, 7),
         "sgd_step": sgd_numbers(0.1, 0.9, 0.3, 5e-4),
     }
-    rest = {"adam_step": {"maximize": True, "decoupled": False}, "sgd_step": {"nesterov": False, "maximize": False, "first": False}}
+    rest = {
+        "adam_step": {"maximize": True, "decoupled": False},
+        "sgd_step": {"nesterov": False, "maximize": False, "first": False},
+    }
     for name, values in numbers.items():
         if form == "float32":  # numbers that a float32 holds
             values = tuple(float(np.float32(v)) for v in values)
