@@ -123,8 +123,10 @@ class AvgPool1d(Module):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        sizes: Any = (self.kernel_size, self.stride, self.padding)
-        return avg_pool1d(input, *sizes, self.ceil_mode, self.count_include_pad)
+        kernel_size: Any = self.kernel_size
+        stride: Any = self.stride
+        padding: Any = self.padding
+        return avg_pool1d(input, kernel_size, stride, padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
